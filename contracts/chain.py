@@ -79,7 +79,7 @@ class PlannedStep(BaseModel):
     level: int
     needs: list[str] = Field(default_factory=list)
     own_condition: bool = False
-    """It runs once its needs are settled, however they ended: its condition reads ``.status``, or ``run_when`` says so."""
+    """Its condition reads ``.status``, so it is asked once its needs are settled, however they ended."""
     run_when: Literal["all_success", "all_settled", "any_success"] = "all_success"
 
 

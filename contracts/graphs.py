@@ -93,8 +93,9 @@ class Graph:
         """The input that ``name`` means: ``"node.input"``, ``"Title.input"``, or a named input.
 
         A named input is a node title (``_meta.title``) that occurs once and whose node has exactly one
-        literal input, or an input name that occurs once as a literal in the whole graph. An input of a known node that the graph
-        does not list yet is accepted for ``"node.input"``: ComfyUI leaves optional inputs out.
+        literal input, or an input name that occurs once as a literal in the whole graph. An input of a known
+        node that the graph does not list yet is accepted for ``"node.input"``: ComfyUI leaves optional
+        inputs out.
 
         Raises ``ComfychainError`` (invalid_graph) with the near miss suggested.
         """
