@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.chain import ChainInput, ChainStepState
+from contracts.chain import ChainInput, ChainStepState, StepStatus
 from contracts.decisions import DecisionInput
 from contracts.step import StepInput
 
@@ -73,7 +73,7 @@ class ClosedChain(Message):
 
 
 class PrepareInput(Message):
-    """Make a step's next take ready: condition, templates, parameters. ``take`` 0 means the first."""
+    """Make a step's next take ready: condition, templates, parameters. Takes count from 1."""
 
     temporal_workflow_id: str
     temporal_run_id: str
@@ -90,15 +90,16 @@ class StepTimeouts(Message):
 
 class Prepared(Message):
     step_run_id: str
-    take: int = 0
+    take: int = 1
     next: Literal["render", "wait", "settle"]
     """``wait``: outputs exist and a decision is pending (after a restart); ``settle``: nothing to run."""
-    status: str = "executing"
     timeouts: StepTimeouts = Field(default_factory=StepTimeouts)
     max_attempts: int = 3
     request_id: str | None = None
     approval_timeout_seconds: float | None = None
+    """Time left until the pending request is due; None: it never is."""
     summary: str = ""
+    """One line for the Temporal Web UI: what the render makes."""
 
 
 class RenderInput(Message):
@@ -160,12 +161,12 @@ class RecordRefusalInput(Message):
 class SettleInput(Message):
     """Look at the database and settle the step if it can be settled.
 
-    ``outcome`` says what the workflow saw: ``rendered`` (or a doorbell rang), ``failed``, ``cancelled``.
+    ``outcome`` says what the workflow saw: ``rendered`` (outputs exist or need not: the database decides),
+    ``failed`` or ``cancelled``.
     """
 
     step_run_id: str
-    take: int = 0
-    outcome: Literal["rendered", "failed", "cancelled", "skipped"]
+    outcome: Literal["rendered", "failed", "cancelled"]
     error_category: str | None = None
     error: str | None = None
 
@@ -174,9 +175,8 @@ class Settled(Message):
     """``waiting``: the decision is still open; ``again``: render another take (regeneration)."""
 
     next: Literal["done", "waiting", "again"]
-    status: str = "completed"
+    status: StepStatus = "completed"
     phase: str = ""
-    take: int = 0
     latest_artifact_id: str | None = None
     error_category: str | None = None
     error: str | None = None

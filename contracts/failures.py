@@ -24,6 +24,7 @@ class FailureCategory(StrEnum):
     CORRUPT = "corrupt"
     NO_OUTPUT = "no_output"
     STORAGE_FULL = "storage_full"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
     DATABASE_BUSY = "database_busy"
     REJECTED = "rejected"
     APPROVAL_TIMEOUT = "approval_timeout"
@@ -50,7 +51,12 @@ ATTEMPT_RETRYABLE = frozenset(
 
 #: Failures of our own surroundings: the same attempt goes on once they have passed.
 TRANSIENT = frozenset(
-    {FailureCategory.SERVER_BUSY, FailureCategory.STORAGE_FULL, FailureCategory.DATABASE_BUSY}
+    {
+        FailureCategory.SERVER_BUSY,
+        FailureCategory.STORAGE_FULL,
+        FailureCategory.STORAGE_UNAVAILABLE,
+        FailureCategory.DATABASE_BUSY,
+    }
 )
 
 

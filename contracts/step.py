@@ -18,14 +18,12 @@ class StepInput(BaseModel):
 
     chain_id: str | None = None
     step_id: str | None = None
-    paused: bool = False
     step: dict[str, Any] | None = None
     graphs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     started_by: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     step_run_id: str | None = None
-    """Set by continue-as-new only."""
-    take: int = 0
+    """Set by continue-as-new only; the rest then stands in the database."""
 
 
 class StepState(BaseModel):

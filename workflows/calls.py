@@ -1,0 +1,48 @@
+"""How the workflows call activities: by the names and models of ``contracts``."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
+
+from contracts.activities import Message
+from contracts.failures import FailureCategory
+from contracts.names import Activity
+from workflows import policies
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+async def rows(activity: Activity, message: Message, answer: type[Answer]) -> Answer:
+    """Run a local activity: one that only touches rows, so its few milliseconds need no task of their own."""
+    result: Answer = await workflow.execute_local_activity(
+        activity, message, result_type=answer, **policies.rows_only()
+    )
+    return result
+
+
+async def world(
+    activity: Activity, message: Message, answer: type[Answer], summary: str, options: dict[str, Any]
+) -> Answer:
+    """Run a regular activity: one that touches servers or files."""
+    result: Answer = await workflow.execute_activity(
+        activity, message, result_type=answer, summary=summary[:200] or None, **options
+    )
+    return result
+
+
+def reason(error: ActivityError) -> tuple[str, str]:
+    """Category and words of what ended an activity for good."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        return cause.type or FailureCategory.INTERNAL.value, cause.message
+    if isinstance(cause, TimeoutError):
+        return FailureCategory.TIMEOUT.value, f"it did not end in time ({cause})"
+    return FailureCategory.INTERNAL.value, str(cause or error)
+
+
+def surfaced(error: ActivityError) -> ApplicationError:
+    """The activity's own error as the workflow's, so that the Temporal UI shows it first."""
+    category, message = reason(error)
+    return ApplicationError(message, type=category, non_retryable=True)
