@@ -1,0 +1,1 @@
+"""Files at rest: the ``Store`` protocol with S3's semantics, and its local implementation."""

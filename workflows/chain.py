@@ -216,7 +216,7 @@ class ChainWorkflow(Mailbox):
         otherwise (terminated, timed out) has not: the step is settled here, and its prompt stopped.
         """
         try:
-            return await workflow.execute_child_workflow(
+            result: StepResult = await workflow.execute_child_workflow(
                 STEP_WORKFLOW,
                 StepInput(chain_id=self._chain_id, step_id=step_id),
                 id=f"{workflow.info().workflow_id}/{step_id}",
@@ -226,6 +226,7 @@ class ChainWorkflow(Mailbox):
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 static_summary=f"{self._name}: {step_id}",
             )
+            return result
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):
                 return None

@@ -18,6 +18,7 @@ from contracts.activities import Message, RecordDecisionInput, RecordRefusalInpu
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import FailureCategory
 from contracts.names import DECIDE_UPDATE, Activity, Signal
+from workflows.calls import rows
 from workflows.entry import Unusable, parse, shown
 
 #: Refused signals that the ``status`` query shows; all of them stand in the audit trail.

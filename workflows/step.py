@@ -24,6 +24,7 @@ from contracts.activities import (
 )
 from contracts.chain import StepStatus
 from contracts.decisions import DecisionAnswer, DecisionInput
+from contracts.failures import FailureCategory
 from contracts.names import STATUS_QUERY, STEP_WORKFLOW, Activity, InternalSignal, Signal
 from contracts.step import StepInput, StepResult, StepState
 from workflows import policies
