@@ -1,0 +1,1 @@
+"""The node set of the stand-in, under ComfyUI's own names."""

@@ -1,0 +1,12 @@
+"""All node classes that the stand-in can run."""
+
+from comfyui.standin.nodes import images, saving
+from comfyui.standin.nodes.node import NodeClass
+
+Catalog = dict[str, NodeClass]
+
+
+def full_catalog() -> Catalog:
+    """Every node class by name."""
+    modules = (images, saving)
+    return {node.name: node for module in modules for node in module.NODE_CLASSES}
