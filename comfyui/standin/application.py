@@ -1,15 +1,17 @@
 """The HTTP surface: routes with their ``/api`` mirrors, and what holds for every answer."""
 
-import asyncio
 import ipaddress
 import urllib.parse
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from comfyui.standin.control import CONTROL_PATH, Control
 from comfyui.standin.faults import Faults
 from comfyui.standin.information import Information
+from comfyui.standin.jobs import Jobs
+from comfyui.standin.misbehaviour import misbehave
 from comfyui.standin.prompts import Prompts
 from comfyui.standin.uploads import Uploads
 from comfyui.standin.view import View
@@ -20,24 +22,25 @@ _CONTENT_SECURITY_POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; "
     "frame-src 'self'; object-src 'self';"
 )
-_FREEZE_POLL_SECONDS = 0.02
 
 
 def build_application(
     *,
     prompts: Prompts,
+    jobs: Jobs,
     uploads: Uploads,
     view: View,
     information: Information,
     sockets: Sockets,
     control: Control,
     faults: Faults,
+    die: Callable[[], Awaitable[None]],
     max_upload_bytes: int,
 ) -> web.Application:
     """Every route of ComfyUI that the stand-in knows, each also under ``/api``."""
     application = web.Application(
         client_max_size=max_upload_bytes,
-        middlewares=[_faulty(faults), _origin_check, _security_headers],
+        middlewares=[misbehave(faults, die), _origin_check, _security_headers],
     )
     routes: list[tuple[str, str, Handler]] = [
         ("GET", "/ws", sockets.handle),
@@ -46,7 +49,7 @@ def build_application(
         ("GET", "/queue", prompts.get_queue),
         ("POST", "/queue", prompts.post_queue),
         ("GET", "/history", prompts.get_history),
-        ("GET", "/history/{prompt_id:[^/]*}", prompts.get_history_entry),
+        ("GET", "/history/{prompt_id}", prompts.get_history_entry),
         ("POST", "/history", prompts.post_history),
         ("POST", "/interrupt", prompts.interrupt),
         ("POST", "/free", prompts.free),
@@ -61,29 +64,18 @@ def build_application(
         ("GET", "/models/{folder}", information.models),
         ("GET", "/embeddings", information.embeddings),
         ("GET", "/users", information.users),
+        ("GET", "/internal/files/{type}", information.files),
     ]
     for method, path, handler in routes:
         application.router.add_route(method, path, handler)
         application.router.add_route(method, f"/api{path}", handler)
+    # Jobs stand under /api only, as there.
+    application.router.add_get("/api/jobs", jobs.page)
+    application.router.add_get("/api/jobs/{prompt_id}", jobs.get)
     application.router.add_get(CONTROL_PATH, control.get)
     application.router.add_post(CONTROL_PATH, control.post)
+    application.router.add_get("/{path:.*}", _not_found)
     return application
-
-
-def _faulty(faults: Faults) -> Middleware:
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path == CONTROL_PATH:
-            return await handler(request)
-        while faults.peek("freeze"):
-            await asyncio.sleep(_FREEZE_POLL_SECONDS)
-        fault = faults.peek("http_error")
-        if fault and request.path.startswith(fault.path) and fault.method in (None, request.method):
-            faults.take("http_error", method=request.method)
-            return web.Response(status=fault.status, text="500 Internal Server Error")
-        return await handler(request)
-
-    return middleware
 
 
 @web.middleware
@@ -114,3 +106,8 @@ def _is_loopback(hostname: str | None) -> bool:
         return ipaddress.ip_address(hostname or "").is_loopback
     except ValueError:
         return False
+
+
+async def _not_found(request: web.Request) -> web.Response:
+    """ComfyUI looks for a file of its web page; there is none, and the answer is empty."""
+    return web.Response(status=404, content_type="application/octet-stream")

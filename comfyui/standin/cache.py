@@ -1,5 +1,6 @@
 """The execution cache: results of nodes, kept from one prompt to the next by what they were made of."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -48,11 +49,12 @@ def signatures(
             node = graph[node_id]
             inputs: dict[str, Any] = node["inputs"]
             parts = {
-                name: [of(str(value[0])), value[1]] if is_link(value) else {"literal": value}
+                name: [of(value[0]), value[1]] if is_link(value) and value[0] in graph else {"literal": value}
                 for name, value in sorted(inputs.items())
             }
             class_type = node["class_type"]
-            found[node_id] = json.dumps([class_type, fingerprint(class_type, inputs), parts], sort_keys=True)
+            made_of = json.dumps([class_type, fingerprint(class_type, inputs), parts], sort_keys=True)
+            found[node_id] = hashlib.sha256(made_of.encode()).hexdigest()
         return found[node_id]
 
     for node_id in graph:

@@ -1,7 +1,5 @@
 """The worker: one thread that runs prompts in sequence and tells the sockets about it."""
 
-import json
-import logging
 import random
 import string
 import threading
@@ -20,8 +18,6 @@ from comfyui.standin.ordering import ExecutionOrder
 from comfyui.standin.queue import PromptQueue, QueueItem
 from comfyui.standin.websocket import Sockets
 
-log = logging.getLogger(__name__)
-
 _OUT_OF_MEMORY = (
     "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
     "Currently allocated     : 23.14 GiB\nRequested               : 1.50 GiB\n"
@@ -29,6 +25,10 @@ _OUT_OF_MEMORY = (
     "This error means you ran out of memory on your GPU.\n\nTIPS: If the workflow worked before you might "
     "have accidentally set the batch_size to a large number."
 )
+
+
+#: What a preview frame says about its node.
+_PREVIEW_METADATA = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
 
 
 class Interrupted(Exception):
@@ -57,6 +57,7 @@ class Run:
     results: dict[str, NodeResult] = field(default_factory=dict)
     node_id: str | None = None
     interrupted: bool = False
+    abandoned: bool = False
 
     @property
     def prompt_id(self) -> str:
@@ -84,7 +85,6 @@ class Executor:
         self._die = die
         self._cache = ExecutionCache()
         self._free_requested = threading.Event()
-        self._stop_requested = threading.Event()
         self._wake = threading.Condition()
         self._run: Run | None = None
         self._thread = threading.Thread(target=self._work, name="comfyui-standin", daemon=True)
@@ -94,10 +94,9 @@ class Executor:
 
     def stop(self) -> None:
         """End the worker after the current node at the latest."""
-        self._stop_requested.set()
         self._queue.close()
         self._faults.clear()
-        self.interrupt()
+        self.abandon()
         self._thread.join()
 
     def interrupt(self) -> None:
@@ -106,6 +105,14 @@ class Executor:
             if self._run is not None:
                 self._run.interrupted = True
             self._wake.notify_all()
+
+    def abandon(self) -> None:
+        """Forget the running prompt without a word, as a server that dies does."""
+        with self._wake:
+            if self._run is not None:
+                self._run.abandoned = True
+        self.interrupt()
+        self._faults.clear("hang")
 
     def free(self) -> None:
         """Drop the execution cache before the next prompt."""
@@ -130,8 +137,7 @@ class Executor:
             with self._wake:
                 self._run = None
             self._queue.finish(item, entry)
-            if run.client_id is not None:
-                self._sockets.send("executing", {"node": None, "prompt_id": run.prompt_id}, run.client_id)
+            self._tell(run, "executing", {"node": None, "prompt_id": run.prompt_id})
 
     def _execute(self, run: Run) -> dict[str, Any]:
         graph = run.item[2]
@@ -179,12 +185,7 @@ class Executor:
             return True
         run.node_id = node_id
         self._progress(run, node_id, 0.0, 1.0, "running")
-        if run.client_id is not None:
-            self._sockets.send(
-                "executing",
-                {"node": node_id, "display_node": node_id, "prompt_id": run.prompt_id},
-                run.client_id,
-            )
+        self._tell(run, "executing", {"node": node_id, "display_node": node_id, "prompt_id": run.prompt_id})
         node = run.item[2][node_id]
         inputs: NodeInputs = {}
         try:
@@ -221,10 +222,14 @@ class Executor:
         return True
 
     def _inputs(self, run: Run, node: dict[str, Any]) -> NodeInputs:
-        return {
+        """Literals and linked results, and after them the hidden inputs that the class asks for."""
+        hidden = {"PROMPT": run.item[2], "EXTRA_PNGINFO": run.item[3].get("extra_pnginfo")}
+        asked = self._catalog[node["class_type"]].hidden
+        given = {
             name: run.results[value[0]].outputs[int(value[1])] if is_link(value) else value
             for name, value in node["inputs"].items()
         }
+        return given | {name: hidden[kind] for name, kind in asked.items()}
 
     def _show(self, run: Run, node_id: str, ui: dict[str, list[Any]]) -> None:
         run.outputs[node_id] = ui
@@ -234,12 +239,11 @@ class Executor:
             "parent_node": None,
             "real_node_id": node_id,
         }
-        if run.client_id is not None:
-            self._sockets.send(
-                "executed",
-                {"node": node_id, "display_node": node_id, "output": ui, "prompt_id": run.prompt_id},
-                run.client_id,
-            )
+        self._tell(
+            run,
+            "executed",
+            {"node": node_id, "display_node": node_id, "output": ui, "prompt_id": run.prompt_id},
+        )
 
     def _progress(self, run: Run, node_id: str, value: float, maximum: float, state: str) -> None:
         run.progress[node_id] = {
@@ -252,30 +256,32 @@ class Executor:
             "parent_node_id": None,
             "real_node_id": node_id,
         }
-        # Sent to everybody when the prompt has no client id.
-        self._sockets.send(
-            "progress_state", {"prompt_id": run.prompt_id, "nodes": run.progress}, run.client_id
-        )
+        data = {"prompt_id": run.prompt_id, "nodes": run.progress}
+        self._tell(run, "progress_state", data, broadcast=True)
 
-    def step(self, run: Run, node_id: str, value: int, maximum: int) -> None:
+    def step(
+        self, run: Run, node_id: str, value: int, maximum: int, preview_png: bytes | None = None
+    ) -> None:
         """A step of a node's work, as a sampler reports it. Raises ``Interrupted``."""
         self._check_interrupt(run)
         self._progress(run, node_id, value, maximum, "running")
-        self._sockets.send(
-            "progress",
-            {"value": value, "max": maximum, "prompt_id": run.prompt_id, "node": node_id},
-            run.client_id,
-        )
+        described = self._sockets.wants_preview_metadata(run.client_id)
+        if preview_png is not None and described:
+            self._preview(run, preview_png, run.progress[node_id])
+        data = {"value": value, "max": maximum, "prompt_id": run.prompt_id, "node": node_id}
+        self._tell(run, "progress", data, broadcast=True)
+        if preview_png is not None and not described:
+            self._preview(run, preview_png, None)
 
-    def preview(self, run: Run, node_id: str, image_bytes: bytes, image_type: int) -> None:
-        metadata = {
-            "node_id": node_id,
-            "prompt_id": run.prompt_id,
-            "display_node_id": node_id,
-            "parent_node_id": None,
-            "real_node_id": node_id,
-        }
-        self._sockets.send_preview(image_bytes, image_type, metadata, run.client_id)
+    def _preview(self, run: Run, preview_png: bytes, progress: dict[str, Any] | None) -> None:
+        metadata = progress and {key: progress[key] for key in _PREVIEW_METADATA}
+        if not run.abandoned:
+            self._sockets.send_preview(preview_png, metadata, run.client_id)
+
+    def _tell(self, run: Run, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
+        """Send to the prompt's client; to everybody if it has none and ``broadcast`` is set."""
+        if not run.abandoned and (run.client_id is not None or broadcast):
+            self._sockets.send(event, data, run.client_id)
 
     @property
     def folders(self) -> Folders:
@@ -284,8 +290,7 @@ class Executor:
     def _message(self, run: Run, event: str, data: dict[str, Any], *, broadcast: bool = False) -> None:
         stamped = {**data, "timestamp": int(time.time() * 1000)}
         run.messages.append((event, stamped))
-        if run.client_id is not None or broadcast:
-            self._sockets.send(event, stamped, run.client_id)
+        self._tell(run, event, stamped, broadcast=broadcast)
 
     def _error(
         self, run: Run, node_id: str, class_type: str, inputs: NodeInputs, exception: Exception
@@ -299,7 +304,7 @@ class Executor:
             "exception_type": _type_name(exception),
             "traceback": traceback.format_tb(exception.__traceback__),
             "current_inputs": {name: [_shown(value)] for name, value in inputs.items()},
-            "current_outputs": [*run.results, node_id],
+            "current_outputs": list(run.item[2]),
         }
 
     def _fingerprint(self, class_type: str, inputs: NodeInputs) -> str | None:
@@ -317,25 +322,32 @@ class Executor:
             raise Interrupted
 
     def _apply_faults(self, run: Run, node_id: str, class_type: str) -> None:
+        def concerns(fault: Fault) -> bool:
+            return fault.node_type in (None, class_type)
+
         self._faults.wait_while("freeze")
-        if self._faults.take("die", at="node"):
+        if self._faults.take("die", lambda fault: fault.at == "node" and concerns(fault)):
             self._die()
-        if self._faults.take("hang", node_type=class_type):
-            self._stop_requested.wait()
-        if slow := self._faults.take("slow", node_type=class_type):
+        if self._faults.peek("hang", concerns):
+            self._faults.wait_while("hang")
+        self._check_interrupt(run)
+        if slow := self._faults.take("slow", concerns):
             self._slow_down(run, node_id, slow)
-        if self._faults.take("out_of_memory", node_type=class_type):
+        if self._faults.take("out_of_memory", concerns):
             raise NodeFault("torch.OutOfMemoryError", _OUT_OF_MEMORY)
-        if fault := self._faults.take("node_error", node_type=class_type):
+        if fault := self._faults.take("node_error", concerns):
             raise NodeFault("RuntimeError", fault.message or "this node was told to fail")
 
     def _slow_down(self, run: Run, node_id: str, slow: Fault) -> None:
-        """Take the time the fault says, interruptible, reporting its steps like a sampler."""
+        """Take the time the fault says, reporting its steps like a sampler."""
         steps = max(slow.steps, 1)
         for done in range(1, steps + 1):
             with self._wake:
-                self._wake.wait_for(lambda: run.interrupted, slow.seconds / steps)
-            self._check_interrupt(run)
+                self._wake.wait_for(
+                    lambda: run.abandoned or (slow.interruptible and run.interrupted), slow.seconds / steps
+                )
+            if slow.interruptible or run.abandoned:
+                self._check_interrupt(run)
             if slow.steps:
                 self.step(run, node_id, done, steps)
 
@@ -364,11 +376,8 @@ class _Context:
     def temp_suffix(self) -> str:
         return "".join(random.choices(string.ascii_lowercase, k=5))  # noqa: S311 - only a file name
 
-    def progress(self, value: int, maximum: int) -> None:
-        self._executor.step(self._run, self._node_id, value, maximum)
-
-    def preview(self, image_bytes: bytes, image_type: int) -> None:
-        self._executor.preview(self._run, self._node_id, image_bytes, image_type)
+    def progress(self, value: int, maximum: int, preview_png: bytes | None = None) -> None:
+        self._executor.step(self._run, self._node_id, value, maximum, preview_png)
 
 
 def _type_name(exception: Exception) -> str:
@@ -380,9 +389,4 @@ def _type_name(exception: Exception) -> str:
 
 def _shown(value: Any) -> Any:
     """An input in an error report: literals as they are, anything else as text."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    try:
-        return json.dumps(value)
-    except TypeError:
-        return str(value)
+    return value if value is None or isinstance(value, (str, int, float)) else str(value)

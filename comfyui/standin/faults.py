@@ -2,8 +2,8 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,8 @@ class Fault(BaseModel):
     """One thing that goes wrong.
 
     ``times`` is how often (``None``: until cleared); it counts nodes for ``slow``, ``out_of_memory`` and
-    ``node_error``, runs for ``hang``, messages for ``drop_websocket``, and requests for the others.
+    ``node_error``, messages for ``drop_websocket``, and requests for the others. ``hang``, ``freeze`` and
+    ``mute_websocket`` last until cleared. ``lose_history`` and ``die`` at ``now`` are done at once.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -40,6 +41,8 @@ class Fault(BaseModel):
     """``slow``: how long each node takes at least."""
     steps: int = Field(default=0, ge=0)
     """``slow``: progress events per node, spread over ``seconds``, as a sampler sends them."""
+    interruptible: bool = True
+    """``slow``: an interrupt takes effect at once; if not, when the next node starts."""
     node_type: str | None = None
     """``slow``, ``hang``, ``out_of_memory``, ``node_error``: only nodes of this class."""
     message: str = ""
@@ -80,19 +83,16 @@ class Faults:
         with self._changed:
             return list(self._active)
 
-    def peek(self, name: FaultName) -> Fault | None:
-        """The fault of this name in force, left as it is."""
+    def peek(self, name: FaultName, concerns: Callable[[Fault], bool] = lambda fault: True) -> Fault | None:
+        """The fault of this name in force that concerns the matter, left as it is."""
         with self._changed:
-            return next((fault for fault in self._active if fault.name == name), None)
+            return next((fault for fault in self._active if fault.name == name and concerns(fault)), None)
 
-    def take(self, name: FaultName, **match: Any) -> Fault | None:
-        """The fault of this name in force, one time used up.
-
-        Each keyword names a field that must be unset in the fault or equal what is given.
-        """
+    def take(self, name: FaultName, concerns: Callable[[Fault], bool] = lambda fault: True) -> Fault | None:
+        """As ``peek``, with one time used up."""
         with self._changed:
             for index, fault in enumerate(self._active):
-                if fault.name != name or not _matches(fault, match):
+                if fault.name != name or not concerns(fault):
                     continue
                 if fault.times is not None:
                     if fault.times == 1:
@@ -122,7 +122,3 @@ class Faults:
         with self._changed:
             counter = self._counts.get(what, Counter())
             return counter.total() if keys is None else sum(counter[key] for key in keys)
-
-
-def _matches(fault: Fault, match: dict[str, Any]) -> bool:
-    return all(getattr(fault, name) in (None, given) for name, given in match.items())

@@ -1,5 +1,6 @@
 """What a server tells about itself: system, features, node classes, models."""
 
+import os
 import platform
 import sys
 from typing import Any
@@ -98,6 +99,15 @@ class Information:
 
     async def embeddings(self, request: web.Request) -> web.Response:
         return web.json_response([])
+
+    async def files(self, request: web.Request) -> web.Response:
+        """Names of the files at the top of a folder, newest first."""
+        folder = self._folders.of_type(request.match_info["type"])
+        if folder is None:
+            return web.json_response({"error": "Invalid directory type"}, status=400)
+        entries = [entry for entry in os.scandir(folder) if entry.is_file()]
+        entries.sort(key=lambda entry: -entry.stat().st_mtime)
+        return web.json_response([entry.name for entry in entries])
 
     async def users(self, request: web.Request) -> web.Response:
         return web.json_response({"storage": "server", "migrated": False})

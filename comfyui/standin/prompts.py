@@ -60,8 +60,6 @@ class Prompts:
             extra_data["client_id"] = body["client_id"]
         extra_data["create_time"] = int(time.time() * 1000)
         self._queue.put((number, prompt_id, graph, extra_data, verdict.outputs))
-        if self._faults.take("lose_answer") and request.transport is not None:
-            request.transport.abort()
         return web.json_response(
             {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
         )

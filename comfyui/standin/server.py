@@ -14,6 +14,7 @@ from comfyui.standin.executor import Executor
 from comfyui.standin.faults import Fault, Faults
 from comfyui.standin.folders import Folders
 from comfyui.standin.information import Information
+from comfyui.standin.jobs import Jobs
 from comfyui.standin.nodes.catalog import full_catalog
 from comfyui.standin.prompts import Prompts
 from comfyui.standin.queue import PromptQueue
@@ -80,12 +81,14 @@ class StandIn:
         )
         application = build_application(
             prompts=self._prompts,
+            jobs=Jobs(self._queue),
             uploads=Uploads(self.folders, self.faults),
             view=View(self.folders, self.faults),
             information=information,
             sockets=self._sockets,
             control=Control(self.faults, self.do_at_once),
             faults=self.faults,
+            die=self.die,
             max_upload_bytes=self._max_upload_bytes,
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
@@ -110,26 +113,33 @@ class StandIn:
     async def do_at_once(self, fault: Fault) -> bool:
         """Do a fault that is a deed: lose the history, or die now. False if it is a state instead."""
         if fault.name == "lose_history":
-            self.lose_history()
+            await self.lose_history()
             return True
         if fault.name == "die" and fault.at == "now":
             await self.die()
             return True
         return False
 
-    def lose_history(self) -> None:
-        """Forget history, queue, running prompt, cache and numbers, as a restart does; files stay."""
+    async def lose_history(self) -> None:
+        """What a restart does: history, queue, running prompt, cache, numbers, sockets and temp are gone."""
+        self._executor.abandon()
         self._queue.forget()
         self._executor.free()
-        self._executor.interrupt()
         self._prompts.restart_numbers()
+        await self._sockets.close_all()
+        await asyncio.to_thread(self.folders.create)
 
     async def die(self) -> None:
-        """Be gone at once: no goodbye, connections reset, nothing listens."""
+        """Be gone at once: no goodbye, connections reset, nothing listens.
+
+        ``stop`` and then ``start`` bring the server back on the same port, as a restart would.
+        """
         if self._owns_process:
             os._exit(KILLED_EXIT_CODE)
         if self._runner is None or self._runner.server is None:
             return
+        self._queue.close()
+        self._executor.abandon()
         for site in list(self._runner.sites):
             await site.stop()
         for connection in list(self._runner.server.connections):

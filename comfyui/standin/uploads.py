@@ -53,7 +53,7 @@ class Uploads:
         if self._faults.take("disk_full"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         subfolder = fields.get("subfolder") or ""
-        target = folder / os.path.normpath(subfolder)
+        target = folder / subfolder
         if not is_inside(target / part.filename, folder):
             return web.Response(status=400)
         overwrite = fields.get("overwrite") in ("true", "1")
@@ -72,6 +72,7 @@ class Uploads:
         overwrite: bool,
         write: Callable[[FileField, Fields, Path], None],
     ) -> str:
+        target = Path(os.path.normpath(target))
         target.mkdir(parents=True, exist_ok=True)
         name = part.filename
         if not overwrite:

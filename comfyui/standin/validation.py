@@ -76,7 +76,7 @@ class _Validation:
             try:
                 valid, errors = self._check(output)
             except Exception as exception:
-                # Whatever a malformed graph trips over is reported as the output's own error, as ComfyUI does.
+                # Whatever a malformed graph trips over is the output's own error, as in ComfyUI.
                 valid, errors = False, [_exception_error(exception)]
                 self._checked[output] = (False, errors)
             if valid:

@@ -17,7 +17,6 @@ _DOWNLOAD_ONLY = frozenset({"text/html", "application/xhtml+xml", "text/javascri
 _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("application/javascript; charset=utf-8", ".js")
 _TYPES.add_type("image/webp", ".webp")
-_CHUNK_BYTES = 64 * 1024
 
 
 class View:
@@ -97,18 +96,14 @@ async def _truncated(
     request: web.Request, path: Path, headers: dict[str, str], fault: Fault
 ) -> web.StreamResponse:
     """Send less than the file: close, fall silent, or end as if that were all."""
-    size = path.stat().st_size
-    limit = size // 2 if fault.after_bytes is None else min(fault.after_bytes, size)
+    size, head = await asyncio.to_thread(_head, path, fault.after_bytes)
     response = web.StreamResponse(headers=headers)
     if fault.mode == "no_length":
         response.enable_chunked_encoding()
     else:
         response.content_length = size
     await response.prepare(request)
-    with open(path, "rb") as source:
-        while limit > 0 and (chunk := source.read(min(limit, _CHUNK_BYTES))):
-            await response.write(chunk)
-            limit -= len(chunk)
+    await response.write(head)
     if fault.mode == "no_length":
         await response.write_eof()
         return response
@@ -118,3 +113,10 @@ async def _truncated(
     if request.transport is not None:
         request.transport.close()
     return response
+
+
+def _head(path: Path, count: int | None) -> tuple[int, bytes]:
+    """The size of a file and its first ``count`` bytes, or its first half."""
+    size = path.stat().st_size
+    with open(path, "rb") as source:
+        return size, source.read(size // 2 if count is None else count)

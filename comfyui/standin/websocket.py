@@ -14,6 +14,7 @@ from comfyui.standin.faults import Faults
 #: Binary event types: an image, and an image with JSON about it.
 PREVIEW_IMAGE = 1
 PREVIEW_IMAGE_WITH_METADATA = 4
+_PNG = 2
 
 
 class Sockets:
@@ -26,7 +27,7 @@ class Sockets:
         self._features = features
         self._queue_status = queue_status
         self._by_client: dict[str, web.WebSocketResponse] = {}
-        self._with_metadata: set[str] = set()
+        self._with_metadata: set[str | None] = set()
         self._outbox: asyncio.Queue[tuple[str | bytes, str | None]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._running_node: Callable[[], tuple[str, str] | None] = lambda: None
@@ -42,18 +43,18 @@ class Sockets:
     def send_status(self) -> None:
         self.send("status", {"status": self._queue_status()})
 
-    def send_preview(
-        self, image_bytes: bytes, image_type: int, metadata: dict[str, Any], client_id: str | None
-    ) -> None:
-        """Queue a preview frame, in the form that the client asked for by its feature flags."""
-        if client_id is not None and client_id in self._with_metadata:
-            described = json.dumps(
-                {**metadata, "image_type": "image/png" if image_type == 2 else "image/jpeg"}
-            ).encode()
-            head = struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(described)) + described
+    def wants_preview_metadata(self, client_id: str | None) -> bool:
+        """Whether this client asked, by its feature flags, for previews that say what they are of."""
+        return client_id in self._with_metadata
+
+    def send_preview(self, image_png: bytes, metadata: dict[str, Any] | None, client_id: str | None) -> None:
+        """Queue a preview frame, with ``metadata`` in front of it if there is any."""
+        if metadata is None:
+            head = struct.pack(">II", PREVIEW_IMAGE, _PNG)
         else:
-            head = struct.pack(">II", PREVIEW_IMAGE, image_type)
-        self._put(head + image_bytes, client_id)
+            described = json.dumps({**metadata, "image_type": "image/png"}).encode()
+            head = struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(described)) + described
+        self._put(head + image_png, client_id)
 
     def _put(self, message: str | bytes, client_id: str | None) -> None:
         self._loop.call_soon_threadsafe(self._outbox.put_nowait, (message, client_id))
@@ -64,7 +65,9 @@ class Sockets:
             message, client_id = await self._outbox.get()
             if self._faults.take("drop_websocket"):
                 await self.close_all()
-            if self._faults.peek("mute_websocket") or self._faults.peek("freeze"):
+            if self._faults.peek("freeze"):
+                await asyncio.to_thread(self._faults.wait_while, "freeze")
+            if self._faults.peek("mute_websocket"):
                 continue
             if client_id is None:
                 receivers = list(self._by_client.values())

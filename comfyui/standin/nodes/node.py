@@ -29,11 +29,8 @@ class NodeContext(Protocol):
     def temp_suffix(self) -> str:
         """Random letters in the names of temporary files."""
 
-    def progress(self, value: int, maximum: int) -> None:
-        """Report a step of this node's work; raises if the prompt has been interrupted."""
-
-    def preview(self, image_bytes: bytes, image_type: int) -> None:
-        """Send a binary preview frame; ``image_type`` is 1 for JPEG and 2 for PNG."""
+    def progress(self, value: int, maximum: int, preview_png: bytes | None = None) -> None:
+        """Report a step of this node's work, with a picture of it; raises if the prompt was interrupted."""
 
 
 @dataclass(frozen=True)

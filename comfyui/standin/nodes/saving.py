@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from typing import Any
 
 from PIL import PngImagePlugin
@@ -66,9 +67,8 @@ def _save_image_websocket(context: NodeContext, inputs: NodeInputs) -> NodeResul
     for index, frame in enumerate(frames):
         buffer = io.BytesIO()
         frame.save(buffer, format="PNG")
-        context.progress(index, len(frames))
-        context.preview(buffer.getvalue(), 2)
-    return NodeResult(ui={})
+        context.progress(index, len(frames), buffer.getvalue())
+    return NodeResult()
 
 
 def _save_animated_webp(context: NodeContext, inputs: NodeInputs) -> NodeResult:
@@ -130,6 +130,7 @@ NODE_CLASSES = (
         run=_save_image_websocket,
         required={"images": value("IMAGE")},
         category="api/image",
+        fingerprint=lambda folders, inputs: str(time.monotonic_ns()),
         python_module="custom_nodes.websocket_image_save",
         is_output=True,
     ),
