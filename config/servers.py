@@ -64,8 +64,8 @@ class ServerSettings(BaseModel):
     input_dir: AbsolutePath | None = None
     output_dir: AbsolutePath | None = None
     models_dir: AbsolutePath | None = None
-    slots: int = Field(default=1, ge=1, le=64)
-    """How many prompts it may have at once; ComfyUI renders one at a time."""
+    slots: int = Field(default=2, ge=1, le=64)
+    """How many prompts it may have at once: one renders, the next waits there, so the GPU never idles."""
 
     @model_validator(mode="before")
     @classmethod

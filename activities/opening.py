@@ -1,0 +1,214 @@
+"""``open_chain``: resolve and validate the definition, plan it, and record the chain with its steps."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.errors import translated
+from activities.files import Files
+from activities.library import Library
+from activities.visibility import SearchAttributes
+from chains.definition import ChainDefinition, StepDefinition
+from chains.inputs import FILE_TYPES, resolve_inputs
+from chains.loader import load_chain
+from contracts import plans
+from contracts.activities import OpenChainInput, OpenedChain
+from contracts.chain import SETTLED, ChainInput, ChainStepState, Plan
+from contracts.failures import ComfychainError, FailureCategory
+from contracts.files import freeze
+from contracts.names import Activity
+from db import audit, documents, steps
+from db import chains as chain_rows
+from db.models import Chain
+from db.session import Database
+
+_CLOSED = frozenset({"completed", "failed", "cancelled"})
+_POLL_SECONDS = 0.5
+
+
+class ChainOpening:
+    def __init__(
+        self,
+        database: Database,
+        files: Files,
+        library: Library,
+        temporal: Client,
+        attributes: SearchAttributes,
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._library = library
+        self._temporal = temporal
+        self._attributes = attributes
+
+    @activity.defn(name=Activity.OPEN_CHAIN)
+    @translated
+    async def open_chain(self, message: OpenChainInput) -> OpenedChain:
+        """Idempotent by workflow id and first run id; a closed chain's id is refused unless it is retried.
+
+        Raises ``ComfychainError``: invalid_input, not_found, invalid_graph, already_used.
+        """
+        if not message.input.continued:
+            await self._end_leftovers(message)
+        async with self._database.read() as session:
+            chain = await chain_rows.find(session, message.temporal_workflow_id)
+        if chain is None:
+            chain = await self._create(message)
+        elif chain.first_run_id != message.first_run_id:
+            await self._reopen(chain, message)
+        return await self._opened(chain.id)
+
+    async def _opened(self, chain_id: str) -> OpenedChain:
+        async with self._database.read() as session:
+            chain = await chain_rows.find(session, chain_id)
+            assert chain is not None
+            runs = await steps.for_chain(session, chain_id)
+        settled = {
+            run.step_id or "": ChainStepState.model_validate(
+                {"status": run.status, "phase": run.phase, "level": run.level, "error": run.error_message}
+            )
+            for run in runs
+            if run.status in SETTLED
+        }
+        return OpenedChain(
+            chain_id=chain.id,
+            name=chain.name,
+            plan=plans.pack(Plan.model_validate(chain.plan)),
+            steps=settled,
+            search_attributes=await self._attributes.registered(),
+            labels=chain.labels or {},
+        )
+
+    # A new chain.
+
+    async def _create(self, message: OpenChainInput) -> Chain:
+        asked = message.input
+        if asked.retry_of is not None:
+            raise ComfychainError(
+                FailureCategory.NOT_FOUND,
+                f"retry_of: no chain {asked.retry_of!r} ran under workflow id {message.temporal_workflow_id!r}",
+                hint="a retry is started under the workflow id of the chain it goes on with",
+            )
+        definition, plan, graphs = self._load(asked)
+        parameters = await self._inputs(definition, asked.parameters)
+        async with self._database.write() as session:
+            hashes = {
+                name: await documents.put(session, "graph", graph) for name, graph in graphs.items()
+            }
+            settings = {step.id: step_settings(step, hashes) for step in definition.steps}
+            return await chain_rows.create(
+                session,
+                chain_id=str(uuid.uuid4()),
+                temporal_workflow_id=message.temporal_workflow_id,
+                temporal_run_id=message.temporal_run_id,
+                first_run_id=message.first_run_id,
+                name=definition.name,
+                description=definition.description,
+                definition=definition.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+                parameters=parameters,
+                labels={**definition.labels, **asked.labels},
+                plan=plan,
+                settings=settings,
+                started_by=asked.started_by,
+            )
+
+    def _load(self, asked: ChainInput) -> tuple[ChainDefinition, Plan, dict[str, dict[str, Any]]]:
+        if (asked.chain is None) == (asked.definition is None):
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                "give either chain (a name) or definition (the chain itself)",
+                hint='such as {"chain": "portrait-to-poster"}',
+            )
+        beside = None
+        source: str | dict[str, Any]
+        if asked.chain is not None:
+            found = self._library.chain(asked.chain)
+            source, name, beside = found.text, found.path.name, found.path
+        else:
+            assert asked.definition is not None
+            source, name = asked.definition, "definition"
+        draft = load_chain(source, source_name=name, graphs=asked.graphs)
+        graphs = {**draft.definition.graphs, **asked.graphs}
+        named = {step.workflow for step in draft.definition.steps} - set(graphs)
+        graphs |= self._library.graphs(sorted(named), beside)
+        loaded = load_chain(source, source_name=name, graphs=graphs, complete_graphs=True)
+        return loaded.definition, loaded.plan, graphs
+
+    async def _inputs(self, definition: ChainDefinition, given: dict[str, Any]) -> dict[str, Any]:
+        values = resolve_inputs(definition, given)
+        for name, spec in definition.inputs.items():
+            value = values.get(name)
+            if spec.type in FILE_TYPES and isinstance(value, str):
+                stored = await self._files.take_in(value, f"input {name!r}")
+                async with self._database.read() as session:
+                    values[name] = await self._files.named(session, stored, f"input {name!r}")
+        frozen: dict[str, Any] = freeze(values)
+        return frozen
+
+    # A chain that ran before.
+
+    async def _reopen(self, chain: Chain, message: OpenChainInput) -> None:
+        if message.input.retry_of not in (chain.id, chain.temporal_workflow_id):
+            raise ComfychainError(
+                FailureCategory.ALREADY_USED,
+                f"the workflow id {message.temporal_workflow_id!r} belongs to chain {chain.id} "
+                f"({chain.name}, {chain.status})",
+                hint="start under another workflow id, or go on with that chain with `comfychain chain retry`",
+            )
+        async with self._database.write() as session:
+            await chain_rows.reopen(
+                session,
+                chain.id,
+                temporal_run_id=message.temporal_run_id,
+                first_run_id=message.first_run_id,
+                requested_by=message.input.started_by,
+            )
+
+    async def _end_leftovers(self, message: OpenChainInput) -> None:
+        """Cancel steps that an earlier run of this chain left running, and wait until they have ended.
+
+        Temporal's list lags behind by moments, so the steps that our rows call executing are asked for too.
+        """
+        prefix = f"{message.temporal_workflow_id}/"
+        quoted = prefix.replace('"', '\\"')
+        query = f'WorkflowId STARTS_WITH "{quoted}" AND ExecutionStatus = "Running"'
+        ids = {found.id async for found in self._temporal.list_workflows(query)}
+        async with self._database.read() as session:
+            ids |= await self._executing(session, message)
+        for workflow_id in sorted(ids):
+            handle = self._temporal.get_workflow_handle(workflow_id)
+            asked = False
+            while True:
+                try:
+                    description = await handle.describe()
+                    if description.status != WorkflowExecutionStatus.RUNNING:
+                        break
+                    if not asked:
+                        await handle.cancel()
+                        asked = True
+                except RPCError as error:
+                    if error.status == RPCStatusCode.NOT_FOUND:
+                        break
+                    raise
+                activity.heartbeat()
+                await asyncio.sleep(_POLL_SECONDS)
+
+    async def _executing(self, session: AsyncSession, message: OpenChainInput) -> set[str]:
+        chain = await chain_rows.find(session, message.temporal_workflow_id)
+        if chain is None:
+            return set()
+        runs = await steps.for_chain(session, chain.id)
+        return {f"{message.temporal_workflow_id}/{run.step_id}" for run in runs if run.status == "executing"}
+
+
+def step_settings(step: StepDefinition, graph_hashes: dict[str, str]) -> dict[str, Any]:
+    """What a step run keeps of its definition: all of it, and its graph by hash."""
+    return {
+        **step.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+        "graph_sha256": graph_hashes[step.workflow],
+    }

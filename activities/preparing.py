@@ -1,0 +1,215 @@
+"""``prepare``: a step's condition and templates over what its upstream steps left in the database."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+
+from activities.errors import translated
+from activities.files import Files
+from activities.library import Library
+from activities.opening import step_settings
+from chains.definition import StepDefinition
+from chains.loader import load_chain
+from chains.namespace import Namespace
+from chains.templates import evaluate_condition, references, render
+from contracts.activities import Prepared, PrepareInput, StepTimeouts
+from contracts.chain import SETTLED
+from contracts.failures import TRANSIENT, ComfychainError, FailureCategory
+from contracts.files import freeze, revive
+from contracts.names import Activity
+from contracts.step import StepInput
+from db import chains as chain_rows
+from db import decisions, documents, steps
+from db.models import Chain, StepRun
+from db.session import Database
+
+#: Marks a parameter of a standalone run that names a file in the store.
+_FILE_PREFIXES = ("artifact:", "input:", "file:")
+
+
+class Preparing:
+    def __init__(self, database: Database, files: Files, library: Library) -> None:
+        self._database = database
+        self._files = files
+        self._library = library
+
+    @activity.defn(name=Activity.PREPARE)
+    @translated
+    async def prepare(self, message: PrepareInput) -> Prepared:
+        """Make the next take ready, or say that there is nothing to render.
+
+        A condition or template that cannot be evaluated fails the step, not the activity. Raises
+        ``ComfychainError``: not_found for an unknown step, invalid_input for a bad standalone run.
+        """
+        now = datetime.now(UTC)
+        run_id = message.step_run_id
+        if run_id is None and message.step.chain_id is None:
+            run_id = await self._create_standalone(message, now)
+        async with self._database.write() as session:
+            run = await self._find(session, run_id, message.step)
+            if run.status in SETTLED:
+                return Prepared(step_run_id=run.id, take=run.take, next="settle")
+            request = await decisions.request_for(session, run.id)
+            if request is not None and request.state == "pending":
+                left = None if request.due_at is None else max(0.0, (request.due_at - now).total_seconds())
+                return Prepared(
+                    step_run_id=run.id,
+                    take=run.take,
+                    next="wait",
+                    request_id=request.id,
+                    approval_timeout_seconds=left,
+                )
+            step = definition_of(run)
+            take = max(run.take, 1)
+            if await steps.take_state(session, run.id, take) is not None:
+                return Prepared(step_run_id=run.id, take=take, next="settle")
+            try:
+                parameters = await self._parameters(session, run, step)
+            except ComfychainError as error:
+                if error.category in TRANSIENT:
+                    raise
+                await steps.settle(
+                    session,
+                    run.id,
+                    status="failed",
+                    phase="",
+                    error=str(error),
+                    error_category=error.category.value,
+                    now=now,
+                )
+                parameters = None
+            if parameters is None:
+                return Prepared(step_run_id=run.id, take=take, next="settle")
+            await steps.start(
+                session,
+                run.id,
+                take=take,
+                parameters=freeze(parameters),
+                temporal_workflow_id=message.temporal_workflow_id,
+                temporal_run_id=message.temporal_run_id,
+                now=now,
+            )
+            if run.chain_id is not None:
+                await chain_rows.touch_level(session, run.chain_id)
+        return Prepared(
+            step_run_id=run.id,
+            take=take,
+            next="render",
+            timeouts=StepTimeouts(
+                queue_seconds=step.timeouts.queue_seconds,
+                run_seconds=step.timeouts.run_seconds,
+                stall_seconds=step.timeouts.stall_seconds,
+            ),
+            max_attempts=step.retry.max_attempts,
+            summary=f"{run.step_id or run.workflow_name}: take {take} of {run.workflow_name}",
+        )
+
+    async def _find(self, session: AsyncSession, run_id: str | None, asked: StepInput) -> StepRun:
+        run = None
+        if run_id is not None:
+            run = await steps.get(session, run_id)
+        elif asked.chain_id is not None and asked.step_id is not None:
+            run = await steps.by_step(session, asked.chain_id, asked.step_id)
+        if run is None:
+            raise ComfychainError(
+                FailureCategory.NOT_FOUND,
+                f"there is no step {asked.step_id!r} of chain {asked.chain_id!r} in the database",
+                hint="a StepWorkflow is started by its chain, or alone with {'step': {...}}",
+            )
+        return run
+
+    async def _parameters(
+        self, session: AsyncSession, run: StepRun, step: StepDefinition
+    ) -> dict[str, Any] | None:
+        """The take's parameters, or None if the step's condition is false (and it is settled as skipped)."""
+        namespace = await self._namespace(session, run, step)
+        if step.condition is not None and not evaluate_condition(step.condition, namespace):
+            await steps.settle(
+                session,
+                run.id,
+                status="skipped",
+                phase="",
+                error=f"its condition is false: {step.condition}",
+                error_category=None,
+                now=datetime.now(UTC),
+            )
+            return None
+        parameters: dict[str, Any] = render(step.parameters, namespace)
+        if run.chain_id is None:
+            parameters = {
+                name: await self._files.named(session, value, f"parameter {name!r}")
+                if isinstance(value, str) and value.startswith(_FILE_PREFIXES)
+                else value
+                for name, value in parameters.items()
+            }
+        for decision in await decisions.rejections(session, run.id):
+            parameters |= decision.parameters or {}
+        return parameters
+
+    async def _namespace(self, session: AsyncSession, run: StepRun, step: StepDefinition) -> Namespace:
+        if run.chain_id is None:
+            return Namespace(inputs={}, steps={})
+        chain = await chain_rows.find(session, run.chain_id)
+        assert chain is not None
+        found = references(step.parameters)
+        if step.condition is not None:
+            found = [*found, *references("{{ " + step.condition.strip().removeprefix("{{").removesuffix("}}") + " }}")]
+        names = {reference.step for reference in found if reference.step is not None}
+        return await namespace_of(session, self._files, chain, names)
+
+    async def _create_standalone(self, message: PrepareInput, now: datetime) -> str:
+        """Record a standalone run; idempotent by its Temporal workflow and run id."""
+        asked = message.step
+        if not asked.step:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                "give chain_id and step_id, or step: a step as chain YAML writes it",
+                hint='such as {"step": {"workflow": "my_graph", "parameters": {"3.seed": 7}}}',
+            )
+        body = {"id": "run", **asked.step}
+        stored = {
+            name: await self._files.take_in(value, f"parameter {name!r}") if isinstance(value, str) else value
+            for name, value in (body.get("parameters") or {}).items()
+        }
+        definition = {"name": "standalone", "steps": [{**body, "parameters": stored}]}
+        graphs = dict(asked.graphs)
+        draft = load_chain(definition, source_name="step", graphs=graphs)
+        step = draft.definition.steps[0]
+        if step.workflow not in graphs:
+            graphs |= self._library.graphs([step.workflow])
+        load_chain(definition, source_name="step", graphs=graphs, complete_graphs=True)
+        async with self._database.write() as session:
+            graph_sha256 = await documents.put(session, "graph", graphs[step.workflow])
+            run = await steps.create_standalone(
+                session,
+                temporal_workflow_id=message.temporal_workflow_id,
+                temporal_run_id=message.temporal_run_id,
+                workflow_name=step.workflow,
+                settings=step_settings(step, {step.workflow: graph_sha256}),
+                labels=asked.labels,
+                requested_by=asked.started_by,
+                now=now,
+            )
+        return run.id
+
+
+def definition_of(run: StepRun) -> StepDefinition:
+    """The step as its run keeps it, whatever the chain file says by now."""
+    settings = {name: value for name, value in (run.settings or {}).items() if name != "graph_sha256"}
+    return StepDefinition.model_validate(settings)
+
+
+async def namespace_of(
+    session: AsyncSession, files: Files, chain: Chain, step_ids: set[str]
+) -> Namespace:
+    """The chain's inputs and what the named steps left: their status, parameters and approved outputs."""
+    runs = {run.step_id: run for run in await steps.named(session, chain.id, sorted(step_ids))}
+    outputs = await steps.outputs_of(session, [run.id for run in runs.values()])
+    views = {
+        step_id: files.step_view(outputs[run.id], definition_of(run).outputs)
+        for step_id, run in runs.items()
+        if step_id is not None
+    }
+    return Namespace(inputs=revive(chain.parameters or {}), steps=views)

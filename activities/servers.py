@@ -1,0 +1,143 @@
+"""The ComfyUI servers as the database remembers them: their clients, their health, and who is free."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from comfyui.client import ComfyClient
+from comfyui.health import probe
+from comfyui.server import Auth, Server
+from contracts.failures import ComfychainError, FailureCategory
+from db import attempts, documents
+from db import servers as rows
+from db.models import Server as ServerRow
+from db.session import Database
+
+_LOOK_SECONDS = 5.0
+#: Node classes and model lists change when somebody installs something: a minute late is soon enough.
+_OBJECT_INFO_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+#: Turns a server's ``auth`` (the name of an environment variable) into headers.
+AuthResolver = Callable[[str], Auth]
+
+
+class Servers:
+    """Clients by server name, kept open; ``watch`` polls health and ``/object_info`` into the database."""
+
+    def __init__(self, database: Database, resolve_auth: AuthResolver) -> None:
+        self._database = database
+        self._resolve_auth = resolve_auth
+        self._clients: dict[str, ComfyClient] = {}
+        self._object_infos: dict[str, dict[str, Any]] = {}
+        self._object_info_at: dict[str, float] = {}
+
+    def client(self, row: ServerRow) -> ComfyClient:
+        """The open client of a server; a new one if its settings have changed."""
+        server = Server(
+            name=row.name,
+            url=row.url,
+            tags=list(row.tags or []),
+            auth=self._resolve_auth(row.auth_env) if row.auth_env else None,
+            input_dir=row.input_dir,
+            output_dir=row.output_dir,
+            models_dir=row.models_dir,
+            slots=row.slots,
+        )
+        known = self._clients.get(row.name)
+        if known is None or known.server != server:
+            known = self._clients[row.name] = ComfyClient(server)
+        return known
+
+    async def by_name(self, name: str) -> ComfyClient:
+        """Raises ``ComfychainError`` (not_found). A removed server still answers for what it has begun."""
+        async with self._database.read() as session:
+            row = await rows.get(session, name)
+        if row is None:
+            raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no server {name!r}")
+        return self.client(row)
+
+    async def object_info(self, sha256: str | None) -> dict[str, Any] | None:
+        """The node classes of a server as last seen, by hash; megabytes, so each is parsed once."""
+        if sha256 is None:
+            return None
+        if sha256 not in self._object_infos:
+            async with self._database.read() as session:
+                found = await documents.get(session, sha256)
+            if found is None:
+                return None
+            self._object_infos[sha256] = found
+        return self._object_infos[sha256]
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+        self._clients.clear()
+
+    # Health.
+
+    async def watch(self) -> None:
+        """Look at every server every few seconds until cancelled; free what nobody holds any more."""
+        while True:
+            try:
+                await self.look()
+                await self.free_expired()
+            except ComfychainError as error:
+                logger.warning("the servers could not be checked: %s", error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def look(self) -> None:
+        async with self._database.read() as session:
+            known = await rows.list_servers(session)
+        await asyncio.gather(*(self._look_at(row) for row in known))
+        stale = set(self._clients) - {row.name for row in known}
+        busy = await self._busy_names()
+        for name in stale - busy:
+            await self._clients.pop(name).close()
+
+    async def _busy_names(self) -> set[str]:
+        async with self._database.read() as session:
+            return set(await attempts.reservations(session))
+
+    async def _look_at(self, row: ServerRow) -> None:
+        now = asyncio.get_running_loop().time()
+        came_back = row.state != "up"
+        due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
+        health = await probe(self.client(row), with_object_info=came_back or due)
+        async with self._database.write() as session:
+            sha256 = None
+            if health.object_info is not None:
+                sha256 = await documents.put(session, "object_info", health.object_info)
+                self._object_info_at[row.name] = now
+            await rows.record_health(
+                session,
+                row.name,
+                state=health.state,
+                now=datetime.now(UTC),
+                queue_running=health.queue_running,
+                queue_pending=health.queue_pending,
+                version=health.version,
+                devices=health.devices,
+                max_upload_bytes=health.max_upload_bytes,
+                object_info_sha256=sha256,
+                last_error=health.error,
+            )
+
+    async def free_expired(self) -> None:
+        """Free reservations that nobody renews, once their server's queue lacks the prompt or is out of reach."""
+        async with self._database.read() as session:
+            expired = await attempts.expired(session, datetime.now(UTC))
+        for attempt in expired:
+            assert attempt.server_name is not None
+            try:
+                client = await self.by_name(attempt.server_name)
+                queue = await client.queue()
+                if attempt.prompt_id in (*queue.running, *queue.pending):
+                    continue
+            except ComfychainError as error:
+                logger.info("freeing %s, which cannot be reached: %s", attempt.server_name, error)
+            async with self._database.write() as session:
+                await attempts.free(session, attempt.id, attempt.token)
