@@ -157,6 +157,11 @@ async def for_step(session: AsyncSession, step_run_id: str) -> list[Decision]:
     )
 
 
+async def rejections(session: AsyncSession, step_run_id: str) -> list[Decision]:
+    """The verdicts that sent a step back, by take; each may carry changes for the takes after it."""
+    return [decision for decision in await for_step(session, step_run_id) if decision.verdict == "reject"]
+
+
 async def pending(
     session: AsyncSession, limit: int = 50, after: str | None = None, *, chain_id: str | None = None
 ) -> Page[ApprovalRequest]:

@@ -43,7 +43,7 @@ async def create_standalone(
     settings: dict[str, Any],
     parameters: dict[str, Any] | None = None,
     labels: Mapping[str, str] | None = None,
-    started_by: str = "",
+    requested_by: str = "",
     step_run_id: str | None = None,
     now: datetime | None = None,
 ) -> StepRun:
@@ -68,12 +68,12 @@ async def create_standalone(
             needs=[],
             parameters=parameters,
             labels=dict(labels or {}),
-            requested_by=started_by,
+            requested_by=requested_by,
         )
         .on_conflict_do_nothing(),
     )
     if created:
-        await audit.record(session, started_by, "step_opened", workflow_id=id)
+        await audit.record(session, requested_by, "step_opened", workflow_id=id)
     return await _existing(session, id)
 
 
@@ -138,11 +138,16 @@ async def start(
     *,
     take: int,
     parameters: dict[str, Any] | None = None,
+    temporal_workflow_id: str | None = None,
     temporal_run_id: str | None = None,
     now: datetime | None = None,
 ) -> bool:
     """A take begins: status ``executing``. False if the step is settled; then nothing changes."""
-    values: dict[str, Any] = {"parameters": parameters, "temporal_run_id": temporal_run_id}
+    values: dict[str, Any] = {
+        "parameters": parameters,
+        "temporal_workflow_id": temporal_workflow_id,
+        "temporal_run_id": temporal_run_id,
+    }
     changed = await rows_changed(
         session,
         update(StepRun)
@@ -261,6 +266,7 @@ async def _reset(session: AsyncSession, which: Any) -> None:
         .where(Attempt.workflow_id == StepRun.id)
         .scalar_subquery()
     )
+    await _ask_again(session, which)
     # A take that was refused is not rendered again: the retry makes the next one.
     refused = (
         select(Take.take)
@@ -285,6 +291,28 @@ async def _reset(session: AsyncSession, which: Any) -> None:
         )
         .execution_options(synchronize_session=False)
     )
+
+
+async def _ask_again(session: AsyncSession, which: Any) -> None:
+    """Questions withdrawn when the step ended, about takes still undecided, are open again, for as long."""
+    withdrawn = await session.scalars(
+        select(ApprovalRequest)
+        .join(StepRun, StepRun.id == ApprovalRequest.workflow_id)
+        .join(Take, and_(Take.workflow_id == StepRun.id, Take.take == ApprovalRequest.take))
+        .where(
+            which,
+            StepRun.status != "completed",
+            ApprovalRequest.state == "withdrawn",
+            ApprovalRequest.take == StepRun.take,
+            Take.state == "pending",
+        )
+    )
+    now = utcnow()
+    for request in withdrawn:
+        if request.due_at is not None:
+            request.due_at = now + (request.due_at - request.requested_at)
+        request.state, request.requested_at = "pending", now
+    await session.flush()
 
 
 async def outputs_of(session: AsyncSession, step_run_ids: Sequence[str]) -> dict[str, ApprovedOutputs]:

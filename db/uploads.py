@@ -9,6 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Upload
 
+#: How the bytes came there; ``present``: they stood there already.
+Method = Literal["http", "link", "copy", "present"]
+
 
 async def record(
     session: AsyncSession,
@@ -17,7 +20,7 @@ async def record(
     sha256: str,
     server_path: str,
     size_bytes: int,
-    method: Literal["http", "link", "copy", "present"],
+    method: Method,
     artifact_id: str | None = None,
     input_file_id: str | None = None,
     attempt_id: str | None = None,
