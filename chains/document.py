@@ -25,6 +25,7 @@ from ruamel.yaml.events import (
 )
 
 from chains.problems import InvalidChain, Problem, path_text
+from chains.spelling import written_path
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
@@ -64,12 +65,10 @@ class Document:
         at_key: bool = False,
     ) -> Problem:
         """A problem with what stands at ``path``, or at the nearest place around it that was written."""
-        places = self.key_places if at_key else self.places
-        place = places.get(path)
+        path = written_path(self.data, path)
+        place = self.key_places.get(path) if at_key else None
         for length in range(len(path), -1, -1):
-            if place is not None:
-                break
-            place = self.places.get(path[:length])
+            place = place or self.places.get(path[:length])
         line, column = place if place is not None else (None, None)
         return Problem(
             self.source,

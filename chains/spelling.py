@@ -17,6 +17,8 @@ APPROVAL_KEYS = {
 TIMEOUT_KEYS = {"queue_seconds": "queue", "run_seconds": "run", "stall_seconds": "stall"}
 CHAIN_KEYS = {"schema_version": "schema"}
 
+_OTHERS = {**STEP_KEYS, **APPROVAL_KEYS, **TIMEOUT_KEYS, **CHAIN_KEYS, "timeout_hours": "timeout"}
+
 _TIMEOUT_ACTIONS = {"auto_approve": "approve", "auto_reject": "reject"}
 
 
@@ -29,9 +31,8 @@ def normal_approval(raw: Any) -> Any:
     if not isinstance(raw, dict):
         return raw
     approval = rename(raw, APPROVAL_KEYS)
-    hours = approval.get("timeout_hours")
-    if "timeout" not in approval and isinstance(hours, (int, float)) and not isinstance(hours, bool):
-        approval["timeout"] = approval.pop("timeout_hours") * 3600
+    if "timeout" not in approval and "timeout_hours" in approval:
+        approval["timeout"] = f"{approval.pop('timeout_hours')}h"
     action = approval.get("on_timeout")
     if isinstance(action, str):
         approval["on_timeout"] = _TIMEOUT_ACTIONS.get(action, action)
@@ -79,3 +80,39 @@ def with_defaults(step: Any, defaults: Mapping[str, Any]) -> Any:
         elif isinstance(own, dict) and isinstance(default, dict):
             merged[key] = {**default, **own}
     return merged
+
+
+def written_path(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Where in ``data``, as its author wrote it, stands what the models have at ``path``: under another
+    spelling, in ``defaults``, or, where it was not written at all, the nearest thing around it."""
+    found = _walk(data, path)
+    if len(found) < len(path) and path[:1] == ("steps",) and len(path) > 2:
+        inherited = _walk(data, ("defaults", *path[2:]))
+        if len(inherited) + 1 > len(found):
+            return inherited
+    return found
+
+
+def _walk(data: Any, path: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    found: tuple[str | int, ...] = ()
+    value = data
+    for part in path:
+        if isinstance(value, dict):
+            written = _as_written(value, part)
+            parameters = value.get("parameters")
+            if written is None and part == "approval" and isinstance(parameters, dict) and part in parameters:
+                found, value, written = (*found, "parameters"), parameters, part
+            if written is None:
+                break
+            found, value = (*found, written), value[written]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            found, value = (*found, part), value[part]
+        else:
+            break
+    return found
+
+
+def _as_written(mapping: Mapping[str, Any], part: str | int) -> str | None:
+    if isinstance(part, str) and part in mapping:
+        return part
+    return next((other for other, normal in _OTHERS.items() if normal == part and other in mapping), None)
