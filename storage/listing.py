@@ -1,7 +1,6 @@
 """The objects under a folder as S3 lists them: in the byte order of whole keys, page by page."""
 
 import base64
-import binascii
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -58,7 +57,7 @@ def _token(key: str) -> str:
 def _last_key(token: str) -> str:
     try:
         return check_key(base64.b64decode(token, altchars=b"-_", validate=True).decode("ascii"))
-    except (binascii.Error, UnicodeError, InvalidRequest) as error:
+    except (ValueError, InvalidRequest) as error:
         raise InvalidRequest(
             "this is not a token of a listing", hint="pass on next_token as it came"
         ) from error

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -99,7 +99,8 @@ class LocalStore:
                 f"write {key}", key, lambda: self._publish(key, temporary, digest, *labels, if_absent)
             )
         finally:
-            await in_thread(lambda: temporary.unlink(missing_ok=True))
+            with suppress(OSError):  # what stays in the scratch folder is removed at the next opening
+                await in_thread(lambda: temporary.unlink(missing_ok=True))
 
     async def put_file(
         self,
@@ -239,13 +240,9 @@ class LocalStore:
 
     def _remove(self, path: Path, key: str) -> None:
         with self._lock():
-            try:
-                records = sidecar.read_records(path, key=key)
-            except ObjectCorrupt:
-                records = []
-            if path.exists():
-                for record in records[:1]:
-                    self._twins.forget(path, record.sha256)
+            old = _present_record(path, key)
+            if old is not None:
+                self._twins.forget(path, old.sha256)
                 path.unlink()
             sidecar.sidecar_path(path).unlink(missing_ok=True)
             self._prune(path.parent)
@@ -282,11 +279,16 @@ def _compare(key: str, what: str, expected: object, found: object) -> None:
 
 
 def _present_record(path: Path, key: str) -> Record | None:
+    """The record of what lies at ``path``, also where its sidecar is broken, which a put then mends."""
     try:
         file = path.stat()
     except FileNotFoundError:
         return None
-    return sidecar.fitting(sidecar.read_records(path, key=key), file) or _described(path, file)
+    try:
+        records = sidecar.read_records(path, key=key)
+    except ObjectCorrupt:
+        records = []
+    return sidecar.fitting(records, file) or _described(path, file)
 
 
 def _described(path: Path, file: os.stat_result) -> Record:

@@ -1,0 +1,1 @@
+"""What every store promises, run over each implementation, and what the local one promises besides."""
