@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from chains.durations import Seconds
@@ -15,7 +23,7 @@ OutputType = Literal["image", "video", "audio", "text", "file"]
 OUTPUT_TYPES: tuple[OutputType, ...] = ("image", "video", "audio", "text", "file")
 
 #: Text that may also be written as a plain number in YAML: ``node: 61``, ``id: 1``.
-Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+Text = Annotated[str, Field(coerce_numbers_to_str=True), WithJsonSchema({"type": ["string", "number"]})]
 
 
 class Block(BaseModel):
@@ -58,9 +66,8 @@ class RetryPolicy(Block):
     max_attempts: int = Field(3, ge=1, le=100, description="How many attempts a take may cost.")
     on: list[str] = Field(
         default_factory=lambda: ["lost", "out_of_memory", "timeout"],
-        description="Failure categories after which another attempt is made: "
-        + ", ".join(f"`{category}`" for category in sorted(ATTEMPT_RETRYABLE))
-        + ".",
+        description="Failures after which another attempt is made; `lost`, `out_of_memory` and `timeout` "
+        "if nothing is said.",
         json_schema_extra={"items": {"type": "string", "enum": [*sorted(ATTEMPT_RETRYABLE)]}},
     )
     switch_server: bool = Field(True, description="Prefer another server for the next attempt.")

@@ -19,7 +19,7 @@ CHAIN_KEYS = {"schema_version": "schema"}
 
 _OTHERS = {**STEP_KEYS, **APPROVAL_KEYS, **TIMEOUT_KEYS, **CHAIN_KEYS, "timeout_hours": "timeout"}
 
-_TIMEOUT_ACTIONS = {"auto_approve": "approve", "auto_reject": "reject"}
+TIMEOUT_ACTIONS = {"auto_approve": "approve", "auto_reject": "reject"}
 
 
 def rename(raw: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def normal_approval(raw: Any) -> Any:
         approval["timeout"] = f"{approval.pop('timeout_hours')}h"
     action = approval.get("on_timeout")
     if isinstance(action, str):
-        approval["on_timeout"] = _TIMEOUT_ACTIONS.get(action, action)
+        approval["on_timeout"] = TIMEOUT_ACTIONS.get(action, action)
     return approval
 
 
