@@ -189,9 +189,12 @@ def _refuse_unknown(environ: Mapping[str, str], written: dict[str, Any], path: P
             raise _wrong(f"{path}: {key}: a store on S3 is not possible yet")
         if key not in known:
             raise _wrong(f"{path}: {key}: there is no such setting", _near(key, known))
-    named_by_auth = {
-        str(server.get("auth")) for server in written.get("servers", []) if isinstance(server, dict)
-    }
+    servers = written.get("servers")
+    named_by_auth = (
+        {server.get("auth") for server in servers if isinstance(server, dict)}
+        if isinstance(servers, list)
+        else set()
+    )
     for variable in environ:
         key = variable.removeprefix(ENV_PREFIX).lower()
         if not variable.startswith(ENV_PREFIX) or variable == CONFIG_VARIABLE or variable in named_by_auth:
