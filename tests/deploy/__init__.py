@@ -1,0 +1,1 @@
+"""Set-up: make, the locked requirements, the containers."""
