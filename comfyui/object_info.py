@@ -1,0 +1,56 @@
+"""What ``/object_info`` declares about an input of a node class."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DeclaredInput:
+    """``type`` is ComfyUI's word (``INT``, ``FLOAT``, ``BOOLEAN``, ``STRING``, ``COMBO``, or a link type).
+
+    ``options`` are a COMBO's values, None if they are not listed here (fetched by the editor).
+    ``takes_upload``: its files come by upload, and those in subfolders are valid without being listed.
+    """
+
+    type: str
+    options: list[Any] | None = None
+    takes_upload: bool = False
+
+    def offers(self, value: object) -> bool:
+        """Whether the server would take ``value``; a model's folder may be spelled with either slash."""
+        if self.type != "COMBO" or self.options is None or self.takes_upload:
+            return True
+        return value in self.options or str(value).replace("\\", "/") in {
+            str(option).replace("\\", "/") for option in self.options
+        }
+
+
+def has_class(object_info: dict[str, Any], node_class: str) -> bool:
+    return isinstance(object_info.get(node_class), dict)
+
+
+def declared_input(object_info: dict[str, Any], node_class: str, name: str) -> DeclaredInput | None:
+    """None if the class is unknown or declares no such input."""
+    body = object_info.get(node_class)
+    groups = body.get("input") if isinstance(body, dict) else None
+    if not isinstance(groups, dict):
+        return None
+    for group in ("required", "optional"):
+        inputs = groups.get(group)
+        declared = inputs.get(name) if isinstance(inputs, dict) else None
+        if isinstance(declared, list | tuple) and declared:
+            return _read(list(declared))
+    return None
+
+
+def _read(declared: list[Any]) -> DeclaredInput:
+    """Either ``[[values], {…}]`` or ``["COMBO", {"options": [values]}]`` or ``["INT", {…}]``."""
+    options = declared[1] if len(declared) > 1 and isinstance(declared[1], dict) else {}
+    takes_upload = any(str(key).endswith("_upload") and value for key, value in options.items())
+    if isinstance(declared[0], list):
+        return DeclaredInput("COMBO", declared[0], takes_upload)
+    kind = str(declared[0])
+    listed = options.get("options")
+    if kind == "COMBO" and isinstance(listed, list) and "remote" not in options:
+        return DeclaredInput(kind, listed, takes_upload)
+    return DeclaredInput(kind, None, takes_upload)
