@@ -6,12 +6,11 @@ import re
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chains.namespace import Slot, StepView
-from comfyui.media import file_type_of, safe_extension
+from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FileRef
 from db import artifacts, input_files
@@ -86,8 +85,8 @@ class Files:
             return name
         relative = Path(name.removeprefix("file:"))
         for folder in self._input_dirs:
-            path = (folder / relative).resolve()
-            if path.is_relative_to(folder) and path.is_file():
+            path = await asyncio.to_thread(_inside, folder, relative)
+            if path is not None:
                 return f"input:{(await self.admit(path)).id}"
         allowed = ", ".join(str(folder) for folder in self._input_dirs) or "no folder: INPUT_DIRS is not set"
         raise ComfychainError(
@@ -99,14 +98,14 @@ class Files:
 
         Raises ``ComfychainError`` (not_found), and the store's errors.
         """
-        if not path.is_file():
+        if not await asyncio.to_thread(path.is_file):
             raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no file {path}")
         sha256, size_bytes = await asyncio.to_thread(_measure, path)
         async with self._database.read() as session:
             known = await input_files.by_sha256(session, sha256, tenant_id=tenant_id, project_id=project_id)
         if known is not None:
             return self.of_input(known)
-        extension = safe_extension(path.name)
+        extension = extension_of(path.name)
         input_id = str(uuid.uuid4())
         key = input_key(tenant_id, project_id, input_id, extension)
         await self._store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, move=False)
@@ -116,7 +115,7 @@ class Files:
                 input_file_id=input_id,
                 sha256=sha256,
                 size_bytes=size_bytes,
-                filename=path.name,
+                filename=display_name(path.name),
                 file_type=file_type_of(extension),
                 extension=extension,
                 key=key,
@@ -125,7 +124,7 @@ class Files:
             )
         return self.of_input(row)
 
-    def step_view(self, outputs: ApprovedOutputs, declared: dict[str, Any]) -> StepView:
+    def step_view(self, outputs: ApprovedOutputs) -> StepView:
         """What templates see of a step: slots by their declared name, by file type, and by node id.
 
         A file type names the primary slot's files where they are of that type, or else the first slot's.
@@ -133,7 +132,7 @@ class Files:
         slots: dict[str, Slot] = {}
         ordered = sorted(outputs.slots.items(), key=lambda item: (item[0] != outputs.primary_slot, item[0]))
         for name, members in ordered:
-            values = Slot(self._value(member) for member in members)
+            values: Slot = tuple(self._value(member) for member in members)
             slots[name] = values
             for member in members[:1]:
                 slots.setdefault(member.file_type, values)
@@ -143,6 +142,12 @@ class Files:
 
     def _value(self, artifact: Artifact) -> FileRef | str:
         return artifact.text if artifact.text is not None else self.of_artifact(artifact)
+
+
+def _inside(folder: Path, relative: Path) -> Path | None:
+    """The file, if it is one and no ``..`` or symbolic link leads out of the folder."""
+    path = (folder / relative).resolve()
+    return path if path.is_relative_to(folder) and path.is_file() else None
 
 
 def _measure(path: Path) -> tuple[str, int]:

@@ -102,7 +102,9 @@ def _find(reference: str, folders: Sequence[Path], suffixes: tuple[str, ...], ki
             path = folder / inside / f"{stem}{suffix}"
             if path.is_file():
                 return path
-    known = sorted({path.stem for folder in folders for suffix in suffixes for path in folder.glob(f"*{suffix}")})
+    known = sorted(
+        {path.stem for folder in folders for suffix in suffixes for path in folder.glob(f"*{suffix}")}
+    )
     near = difflib.get_close_matches(stem, known, n=3)
     raise ComfychainError(
         FailureCategory.NOT_FOUND,

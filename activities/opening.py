@@ -14,16 +14,17 @@ from activities.files import Files
 from activities.library import Library
 from activities.visibility import SearchAttributes
 from chains.definition import ChainDefinition, StepDefinition
-from chains.inputs import FILE_TYPES, resolve_inputs
-from chains.loader import load_chain
+from chains.inputs import resolve_inputs
+from chains.loader import LoadedChain, load_chain
+from chains.variables import FILE_TYPES
 from contracts import plans
 from contracts.activities import OpenChainInput, OpenedChain
 from contracts.chain import SETTLED, ChainInput, ChainStepState, Plan
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import freeze
 from contracts.names import Activity
-from db import audit, documents, steps
 from db import chains as chain_rows
+from db import documents, steps
 from db.models import Chain
 from db.session import Database
 
@@ -91,15 +92,15 @@ class ChainOpening:
         if asked.retry_of is not None:
             raise ComfychainError(
                 FailureCategory.NOT_FOUND,
-                f"retry_of: no chain {asked.retry_of!r} ran under workflow id {message.temporal_workflow_id!r}",
+                f"retry_of: no chain {asked.retry_of!r} ran under the workflow id "
+                f"{message.temporal_workflow_id!r}",
                 hint="a retry is started under the workflow id of the chain it goes on with",
             )
-        definition, plan, graphs = self._load(asked)
+        loaded, graphs = self._load(asked)
+        definition = loaded.definition
         parameters = await self._inputs(definition, asked.parameters)
         async with self._database.write() as session:
-            hashes = {
-                name: await documents.put(session, "graph", graph) for name, graph in graphs.items()
-            }
+            hashes = {name: await documents.put(session, "graph", graph) for name, graph in graphs.items()}
             settings = {step.id: step_settings(step, hashes) for step in definition.steps}
             return await chain_rows.create(
                 session,
@@ -109,15 +110,15 @@ class ChainOpening:
                 first_run_id=message.first_run_id,
                 name=definition.name,
                 description=definition.description,
-                definition=definition.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+                definition=loaded.document,
                 parameters=parameters,
                 labels={**definition.labels, **asked.labels},
-                plan=plan,
+                plan=loaded.plan,
                 settings=settings,
                 started_by=asked.started_by,
             )
 
-    def _load(self, asked: ChainInput) -> tuple[ChainDefinition, Plan, dict[str, dict[str, Any]]]:
+    def _load(self, asked: ChainInput) -> tuple[LoadedChain, dict[str, dict[str, Any]]]:
         if (asked.chain is None) == (asked.definition is None):
             raise ComfychainError(
                 FailureCategory.INVALID_INPUT,
@@ -133,11 +134,11 @@ class ChainOpening:
             assert asked.definition is not None
             source, name = asked.definition, "definition"
         draft = load_chain(source, source_name=name, graphs=asked.graphs)
-        graphs = {**draft.definition.graphs, **asked.graphs}
+        graphs = {**asked.graphs, **draft.definition.graphs}
         named = {step.workflow for step in draft.definition.steps} - set(graphs)
         graphs |= self._library.graphs(sorted(named), beside)
         loaded = load_chain(source, source_name=name, graphs=graphs, complete_graphs=True)
-        return loaded.definition, loaded.plan, graphs
+        return loaded, graphs
 
     async def _inputs(self, definition: ChainDefinition, given: dict[str, Any]) -> dict[str, Any]:
         values = resolve_inputs(definition, given)
@@ -158,7 +159,7 @@ class ChainOpening:
                 FailureCategory.ALREADY_USED,
                 f"the workflow id {message.temporal_workflow_id!r} belongs to chain {chain.id} "
                 f"({chain.name}, {chain.status})",
-                hint="start under another workflow id, or go on with that chain with `comfychain chain retry`",
+                hint="start under another workflow id, or go on with it: `comfychain chain retry`",
             )
         async with self._database.write() as session:
             await chain_rows.reopen(

@@ -13,7 +13,7 @@ from activities.opening import step_settings
 from chains.definition import StepDefinition
 from chains.loader import load_chain
 from chains.namespace import Namespace
-from chains.templates import evaluate_condition, references, render
+from chains.templates import condition_references, evaluate_condition, references, render
 from contracts.activities import Prepared, PrepareInput, StepTimeouts
 from contracts.chain import SETTLED
 from contracts.failures import TRANSIENT, ComfychainError, FailureCategory
@@ -74,7 +74,6 @@ class Preparing:
                     session,
                     run.id,
                     status="failed",
-                    phase="",
                     error=str(error),
                     error_category=error.category.value,
                     now=now,
@@ -87,7 +86,6 @@ class Preparing:
                 run.id,
                 take=take,
                 parameters=freeze(parameters),
-                temporal_workflow_id=message.temporal_workflow_id,
                 temporal_run_id=message.temporal_run_id,
                 now=now,
             )
@@ -130,9 +128,7 @@ class Preparing:
                 session,
                 run.id,
                 status="skipped",
-                phase="",
                 error=f"its condition is false: {step.condition}",
-                error_category=None,
                 now=datetime.now(UTC),
             )
             return None
@@ -155,7 +151,7 @@ class Preparing:
         assert chain is not None
         found = references(step.parameters)
         if step.condition is not None:
-            found = [*found, *references("{{ " + step.condition.strip().removeprefix("{{").removesuffix("}}") + " }}")]
+            found = [*found, *condition_references(step.condition)]
         names = {reference.step for reference in found if reference.step is not None}
         return await namespace_of(session, self._files, chain, names)
 
@@ -201,15 +197,11 @@ def definition_of(run: StepRun) -> StepDefinition:
     return StepDefinition.model_validate(settings)
 
 
-async def namespace_of(
-    session: AsyncSession, files: Files, chain: Chain, step_ids: set[str]
-) -> Namespace:
+async def namespace_of(session: AsyncSession, files: Files, chain: Chain, step_ids: set[str]) -> Namespace:
     """The chain's inputs and what the named steps left: their status, parameters and approved outputs."""
     runs = {run.step_id: run for run in await steps.named(session, chain.id, sorted(step_ids))}
     outputs = await steps.outputs_of(session, [run.id for run in runs.values()])
     views = {
-        step_id: files.step_view(outputs[run.id], definition_of(run).outputs)
-        for step_id, run in runs.items()
-        if step_id is not None
+        step_id: files.step_view(outputs[run.id]) for step_id, run in runs.items() if step_id is not None
     }
     return Namespace(inputs=revive(chain.parameters or {}), steps=views)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from comfyui.client import ComfyClient
 from comfyui.health import probe
+
+from comfyui.client import ComfyClient
 from comfyui.server import Auth, Server
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, documents
@@ -32,10 +33,12 @@ class Servers:
         self._database = database
         self._resolve_auth = resolve_auth
         self._clients: dict[str, ComfyClient] = {}
+        self._retired: list[ComfyClient] = []
+        """Clients of settings that have changed; whoever uses one may go on until the worker ends."""
         self._object_infos: dict[str, dict[str, Any]] = {}
         self._object_info_at: dict[str, float] = {}
 
-    def client(self, row: ServerRow) -> ComfyClient:
+    async def client(self, row: ServerRow) -> ComfyClient:
         """The open client of a server; a new one if its settings have changed."""
         server = Server(
             name=row.name,
@@ -48,9 +51,14 @@ class Servers:
             slots=row.slots,
         )
         known = self._clients.get(row.name)
-        if known is None or known.server != server:
-            known = self._clients[row.name] = ComfyClient(server)
-        return known
+        if known is not None and known.server == server:
+            return known
+        client = ComfyClient(server)
+        await client.__aenter__()
+        self._clients[row.name] = client
+        if known is not None:
+            self._retired.append(known)
+        return client
 
     async def by_name(self, name: str) -> ComfyClient:
         """Raises ``ComfychainError`` (not_found). A removed server still answers for what it has begun."""
@@ -58,7 +66,7 @@ class Servers:
             row = await rows.get(session, name)
         if row is None:
             raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no server {name!r}")
-        return self.client(row)
+        return await self.client(row)
 
     async def object_info(self, sha256: str | None) -> dict[str, Any] | None:
         """The node classes of a server as last seen, by hash; megabytes, so each is parsed once."""
@@ -72,10 +80,15 @@ class Servers:
             self._object_infos[sha256] = found
         return self._object_infos[sha256]
 
+    def known_object_info(self, sha256: str | None) -> dict[str, Any] | None:
+        """As ``object_info``, but only what has been read already: for use inside a transaction."""
+        return self._object_infos.get(sha256 or "")
+
     async def close(self) -> None:
-        for client in self._clients.values():
-            await client.close()
+        for client in (*self._clients.values(), *self._retired):
+            await client.__aexit__(None, None, None)
         self._clients.clear()
+        self._retired.clear()
 
     # Health.
 
@@ -93,20 +106,12 @@ class Servers:
         async with self._database.read() as session:
             known = await rows.list_servers(session)
         await asyncio.gather(*(self._look_at(row) for row in known))
-        stale = set(self._clients) - {row.name for row in known}
-        busy = await self._busy_names()
-        for name in stale - busy:
-            await self._clients.pop(name).close()
-
-    async def _busy_names(self) -> set[str]:
-        async with self._database.read() as session:
-            return set(await attempts.reservations(session))
 
     async def _look_at(self, row: ServerRow) -> None:
         now = asyncio.get_running_loop().time()
         came_back = row.state != "up"
         due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
-        health = await probe(self.client(row), with_object_info=came_back or due)
+        health = await probe(await self.client(row), with_object_info=came_back or due)
         async with self._database.write() as session:
             sha256 = None
             if health.object_info is not None:
@@ -127,7 +132,7 @@ class Servers:
             )
 
     async def free_expired(self) -> None:
-        """Free reservations that nobody renews, once their server's queue lacks the prompt or is out of reach."""
+        """Free what nobody renews, once the server's queue lacks the prompt or it is out of reach."""
         async with self._database.read() as session:
             expired = await attempts.expired(session, datetime.now(UTC))
         for attempt in expired:

@@ -1,4 +1,4 @@
-"""How steps and chains end: ``settle``, ``skip_steps``, ``reset_steps``, ``set_chain_phase``, ``close_chain``."""
+"""How steps and chains end, and what a person changes while they run."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +9,11 @@ from temporalio import activity
 from activities.errors import translated
 from activities.files import Files
 from activities.preparing import definition_of, namespace_of
-from chains.definition import ChainDefinition
 from chains.templates import references, render
 from contracts.activities import (
     ChainPhaseInput,
-    ClosedChain,
     CloseChainInput,
+    ClosedChain,
     Message,
     ResetStepsInput,
     Settled,
@@ -108,7 +107,9 @@ class Settling:
         error = f"take {run.take} was rejected by {by}" + (f": {decision.reason}" if decision.reason else "")
         wants = decision.regenerate
         if wants is None:
-            wants = policy.on_rejected == "regenerate" or bool(decision.parameters) or decision.seed is not None
+            wants = (
+                policy.on_rejected == "regenerate" or bool(decision.parameters) or decision.seed is not None
+            )
         if wants:
             made = len(await decisions.rejections(session, run.id))
             if made <= policy.max_regenerations:
@@ -116,9 +117,7 @@ class Settling:
                 return Settled(next="again", status="executing")
             error += f"; all {policy.max_regenerations} regenerations are used up"
         if policy.on_rejected == "skip":
-            await steps.settle(
-                session, run.id, status="skipped", phase="rejected", error=error, now=now
-            )
+            await steps.settle(session, run.id, status="skipped", phase="rejected", error=error, now=now)
         else:
             await steps.settle(
                 session,
@@ -198,10 +197,10 @@ class Settling:
 
     async def _with_outputs(self, session: AsyncSession, chain: Chain, closed: ClosedChain) -> ClosedChain:
         """The chain's own outputs. One that cannot be read fails the chain: it promised it."""
-        definition = ChainDefinition.model_validate(chain.chain_definition)
-        names = {item.step for item in references(definition.outputs) if item.step is not None}
+        promised: dict[str, str] = (chain.chain_definition or {}).get("outputs") or {}
+        names = {item.step for item in references(promised) if item.step is not None}
         namespace = await namespace_of(session, self._files, chain, names)
-        for name, template in definition.outputs.items():
+        for name, template in promised.items():
             step_ids = [item.step for item in references(template) if item.step is not None]
             if any(namespace.steps[step].status == "skipped" for step in step_ids):
                 closed.outputs[name] = None
@@ -219,5 +218,3 @@ def _short(value: Any) -> Any:
     if isinstance(value, FileRef):
         return {"artifact_id" if value.kind == "artifact" else "input_id": value.id, "uri": value.uri}
     return value
-
-

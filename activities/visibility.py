@@ -25,7 +25,9 @@ class SearchAttributes:
                 answer = await self._temporal.operator_service.list_search_attributes(
                     ListSearchAttributesRequest(namespace=self._temporal.namespace)
                 )
-                self._known = sorted(name.value for name in SearchAttribute if name in answer.custom_attributes)
+                self._known = sorted(
+                    name.value for name in SearchAttribute if name in answer.custom_attributes
+                )
             except RPCError:
                 self._known = []
             self._asked_at = time.monotonic()

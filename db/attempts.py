@@ -320,3 +320,45 @@ def _tried(step_run_id: str, take: int) -> Any:
         Attempt.state.in_(TRIED),
         Attempt.number > StepRun.retried_after_number,
     )
+
+
+async def newest_of_chain(session: AsyncSession, chain_id: str) -> dict[str, Attempt]:
+    """Each step run's newest attempt, by the step run's id; those that were never tried are left out."""
+    newest = (
+        select(Attempt.workflow_id, func.max(Attempt.number).label("number"))
+        .join(StepRun, StepRun.id == Attempt.workflow_id)
+        .where(StepRun.chain_id == chain_id)
+        .group_by(Attempt.workflow_id)
+        .subquery()
+    )
+    found = await session.scalars(
+        select(Attempt).join(
+            newest, and_(Attempt.workflow_id == newest.c.workflow_id, Attempt.number == newest.c.number)
+        )
+    )
+    return {attempt.workflow_id: attempt for attempt in found}
+
+
+async def open_of_chain(session: AsyncSession, chain_id: str) -> list[Attempt]:
+    """The chain's attempts that have not ended."""
+    return list(
+        await session.scalars(
+            select(Attempt)
+            .join(StepRun, StepRun.id == Attempt.workflow_id)
+            .where(StepRun.chain_id == chain_id, Attempt.state == "open")
+        )
+    )
+
+
+async def last_models(session: AsyncSession, server_names: list[str]) -> dict[str, list[str]]:
+    """The model files that each server's newest completed attempt used: what it has likely still loaded."""
+    found: dict[str, list[str]] = {}
+    for name in server_names:
+        models = await session.scalar(
+            select(Attempt.models)
+            .where(Attempt.server_name == name, Attempt.state == "completed")
+            .order_by(Attempt.closed_at.desc())
+            .limit(1)
+        )
+        found[name] = [str(model) for model in models or []]
+    return found

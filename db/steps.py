@@ -392,3 +392,9 @@ async def next_take(session: AsyncSession, step_run_id: str, take: int) -> None:
         .where(StepRun.id == step_run_id, StepRun.take == take, StepRun.status.not_in(SETTLED))
         .values(take=take + 1, phase="", wait_reason=None, progress=None)
     )
+
+
+async def take_seeds(session: AsyncSession, step_run_id: str, take: int) -> dict[str, int]:
+    """The seeds that a take was made with; none where it was not rendered."""
+    seeds = await session.scalar(select(Take.seeds).where(Take.workflow_id == step_run_id, Take.take == take))
+    return dict(seeds or {})

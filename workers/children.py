@@ -20,7 +20,9 @@ def _die_with_parent() -> None:
 class Child:
     """One child process in a session of its own: a Ctrl-C in the terminal is the parent's to handle."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self._arguments = list(arguments)
         self._environment = environment
         self.log = log

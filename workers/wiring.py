@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from activities.stopping import Stopping
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -17,7 +18,6 @@ from activities.preparing import Preparing
 from activities.rendering import Rendering
 from activities.servers import Servers
 from activities.settling import Settling
-from activities.stopping import Stopping
 from activities.visibility import SearchAttributes
 from comfyui.server import Auth
 from config.servers import ServerSettings

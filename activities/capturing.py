@@ -1,0 +1,159 @@
+"""Capture: every output of a finished prompt comes home, verified, before one transaction records them."""
+
+import hashlib
+import mimetypes
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from activities.placing import Placed
+from chains.definition import StepDefinition
+from chains.policies import OutputSlot
+from comfyui.history import HistoryEntry
+from comfyui.outputs import Output, outputs_of
+from comfyui.progress import OnProgress
+from contracts.failures import ComfychainError, FailureCategory
+from contracts.graphs import parse_graph
+from db import artifacts
+from db import servers as server_rows
+from db.artifacts import Captured, CapturedFile
+from db.models import StepRun
+from db.session import Database
+from storage.keys import artifact_key
+from storage.store import Store
+
+#: Bytes of one output beyond which a server is broken or hostile, not generous.
+MAX_OUTPUT_BYTES = 1 << 40
+
+
+async def capture(
+    database: Database,
+    store: Store,
+    run: StepRun,
+    step: StepDefinition,
+    take: int,
+    placed: Placed,
+    entry: HistoryEntry,
+    on_progress: OnProgress,
+) -> Captured:
+    """Download, verify, store, then record: artifacts, output set, pointers and the question, at once.
+
+    Each file's artifact id follows from the attempt and its place in the outputs, so a successor that
+    does this again after a crash writes the same objects. Raises ``ComfychainError``: no_output, corrupt,
+    lost, storage_full, already_used.
+    """
+    chosen = _slots(entry, step, placed)
+    files = [
+        await _bring_home(store, run, placed, slot, position, primary, output, on_progress)
+        for slot, position, primary, output in chosen
+    ]
+    now = datetime.now(UTC)
+    policy = step.approval
+    async with database.write() as session:
+        captured = await artifacts.capture(
+            session,
+            step_run_id=run.id,
+            take=take,
+            attempt_id=placed.attempt.id,
+            token=placed.token,
+            files=files,
+            approval=None if policy is None else policy.model_dump(mode="json"),
+            due_at=None if policy is None else now + timedelta(seconds=policy.timeout_seconds),
+            now=now,
+        )
+        await server_rows.trust(session, placed.client.server.name)
+    return captured
+
+
+def _slots(entry: HistoryEntry, step: StepDefinition, placed: Placed) -> list[tuple[str, int, bool, Output]]:
+    """Each wanted output with its slot, its position in it, and whether the slot is the primary one.
+
+    A declared slot takes its node's outputs (of its type and key, where it names them); without
+    declarations every node that made something is a slot. Raises ``ComfychainError`` (no_output) if a
+    declared slot stays empty or nothing was made at all.
+    """
+    wants_temporary = any(slot.temp for slot in step.outputs.values())
+    made = outputs_of(entry, parse_graph(placed.document), include_temp=wants_temporary)
+    slots: dict[str, list[Output]] = {}
+    if step.outputs:
+        for name, wanted in step.outputs.items():
+            slots[name] = [output for output in made if _fits(output, wanted)]
+            if not slots[name]:
+                raise _nothing(f"output {name!r} is missing: node {wanted.node or 'any'} made none", made)
+    else:
+        for output in made:
+            slots.setdefault(output.node_id, []).append(output)
+    if not slots:
+        raise _nothing("the graph made no output", made)
+    primary = next((name for name, wanted in step.outputs.items() if wanted.primary), next(iter(slots)))
+    return [
+        (name, position, name == primary, output)
+        for name, outputs in slots.items()
+        for position, output in enumerate(outputs)
+    ]
+
+
+def _fits(output: Output, wanted: OutputSlot) -> bool:
+    return (
+        (wanted.node is None or output.node_id == wanted.node)
+        and (wanted.type is None or wanted.type in (output.file_type, "file"))
+        and (wanted.key is None or output.key == wanted.key)
+        and (wanted.temp or output.folder_type != "temp")
+    )
+
+
+def _nothing(problem: str, made: list[Output]) -> ComfychainError:
+    found = ", ".join(f"{output.node_id}.{output.key} ({output.file_type})" for output in made[:10])
+    return ComfychainError(
+        FailureCategory.NO_OUTPUT,
+        problem,
+        hint=f"it made {found}" if found else "end the graph in a node that saves, such as SaveImage",
+    )
+
+
+async def _bring_home(
+    store: Store,
+    run: StepRun,
+    placed: Placed,
+    slot: str,
+    position: int,
+    primary: bool,
+    output: Output,
+    on_progress: OnProgress,
+) -> CapturedFile:
+    artifact_id = str(uuid.uuid5(uuid.UUID(placed.attempt.id), f"{slot}/{position}"))
+    key = artifact_key(
+        run.tenant_id,
+        run.project_id,
+        run.chain_id or run.id,
+        run.step_id or "run",
+        artifact_id,
+        output.extension,
+    )
+    media_type = mimetypes.guess_type(f"_.{output.extension}")[0] or "application/octet-stream"
+    if output.text is not None:
+        body = output.text.encode()
+        sha256, size_bytes = hashlib.sha256(body).hexdigest(), len(body)
+        await store.put(key, body, size_bytes=size_bytes, sha256=sha256, content_type=media_type)
+    else:
+        path = store.scratch()
+        got = await placed.client.download(output, path, max_bytes=MAX_OUTPUT_BYTES, on_progress=on_progress)
+        sha256, size_bytes = got.sha256, got.size_bytes
+        await store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, content_type=media_type)
+    return CapturedFile(
+        artifact_id=artifact_id,
+        slot=slot,
+        position=position,
+        is_primary=primary,
+        filename=output.name,
+        key=key,
+        local_path=str(store.local_path(key) or store.uri(key)),
+        sha256=sha256,
+        size_bytes=size_bytes,
+        file_type=output.file_type,
+        extension=output.extension,
+        media_type=media_type,
+        node_id=output.node_id,
+        subfolder=output.subfolder,
+        folder_type=output.folder_type,
+        text=output.text,
+    )
