@@ -67,8 +67,11 @@ def build_application(
         ("GET", "/internal/files/{type}", information.files),
     ]
     for method, path, handler in routes:
-        application.router.add_route(method, path, handler)
-        application.router.add_route(method, f"/api{path}", handler)
+        for mirrored in (path, f"/api{path}"):
+            if method == "GET":
+                application.router.add_get(mirrored, handler)
+            else:
+                application.router.add_post(mirrored, handler)
     # Jobs stand under /api only, as there.
     application.router.add_get("/api/jobs", jobs.page)
     application.router.add_get("/api/jobs/{prompt_id}", jobs.get)

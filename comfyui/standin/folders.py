@@ -74,7 +74,7 @@ class Folders:
         """Expand ``%width%``, ``%year%`` and the like in ``prefix`` and find the next free counter.
 
         The counter is one above the highest that exists for this prefix, so a deleted name comes back.
-        Raises ``PermissionError`` with ComfyUI's words when the prefix leaves the folder.
+        Raises a plain ``Exception`` when the prefix leaves the folder: that type is what ComfyUI reports.
         """
         root = self._by_type[kind]
         expanded = _expand(prefix, size)
@@ -82,7 +82,7 @@ class Folders:
         stem = os.path.basename(os.path.normpath(expanded))
         folder = root / subfolder
         if os.path.commonpath((root, os.path.abspath(folder))) != str(root):
-            raise PermissionError(
+            raise Exception(
                 "**** ERROR: Saving image outside the output folder is not allowed.\n"
                 f" full_output_folder: {os.path.abspath(folder)}\n         output_dir: {root}"
             )

@@ -25,6 +25,9 @@ def misbehave(faults: Faults, die: Callable[[], Awaitable[None]]) -> Middleware:
         if request.path == CONTROL_PATH:
             return await handler(request)
         if faults.peek("freeze"):
+            if request.content_type == "application/json":
+                # What has arrived is done after the thaw, even if the client has given up by then.
+                await request.read()
             await asyncio.to_thread(faults.wait_while, "freeze")
         path = request.path.removeprefix("/api")
         error = faults.take(

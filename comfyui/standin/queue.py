@@ -48,8 +48,10 @@ class PromptQueue:
         return item
 
     def finish(self, item: QueueItem, entry: dict[str, Any]) -> None:
-        """Move the running prompt to history, unless the history was lost while it ran."""
+        """Move the running prompt to history, unless it was forgotten or the server closed meanwhile."""
         with self._lock:
+            if self._closed:
+                return
             if self._running is item:
                 self._running = None
                 while len(self._history) >= HISTORY_LIMIT:

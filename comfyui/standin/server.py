@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -96,7 +96,7 @@ class StandIn:
         await web.TCPSite(self._runner, self._host, self._port).start()
         self._port = self._runner.addresses[0][1]
         self.url = f"http://{self._host}:{self._port}"
-        self._publisher = asyncio.create_task(self._sockets.publish())
+        self._publisher = asyncio.create_task(self._publish())
         self._executor.start()
         return self.url
 
@@ -110,6 +110,16 @@ class StandIn:
         await self._sockets.close_all()
         await runner.cleanup()
 
+    def history(self) -> dict[str, Any]:
+        """What ``GET /history`` answers."""
+        return self._queue.history()
+
+    @property
+    def running_node(self) -> str | None:
+        """Id of the node that runs now, if its prompt has a client."""
+        running = self._executor.running_node()
+        return None if running is None else running[1]
+
     async def do_at_once(self, fault: Fault) -> bool:
         """Do a fault that is a deed: lose the history, or die now. False if it is a state instead."""
         if fault.name == "lose_history":
@@ -119,6 +129,13 @@ class StandIn:
             await self.die()
             return True
         return False
+
+    async def _publish(self) -> None:
+        try:
+            await self._sockets.publish()
+        except TypeError:
+            # A client id that is no text brings ComfyUI's whole process down.
+            await self.die()
 
     async def lose_history(self) -> None:
         """What a restart does: history, queue, running prompt, cache, numbers, sockets and temp are gone."""

@@ -43,12 +43,12 @@ class Uploads:
         form = await request.post()
         fields: Fields = {name: content for name, content in form.items() if isinstance(content, str)}
         part = form.get("image")
-        if "image" in fields:
-            raise TypeError("field 'image' holds text, not a file")
+        if part is not None and not isinstance(part, FileField):
+            raise TypeError("field 'image' has no file name")
         folder = self._folders.of_type(fields.get("type") or "input")
         if folder is None or fields.get("type") == "":
             raise ValueError(f"no folder of type {fields.get('type')!r}")
-        if not isinstance(part, FileField):
+        if part is None:
             return web.Response(status=400)
         if self._faults.take("disk_full"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

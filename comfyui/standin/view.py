@@ -16,7 +16,16 @@ from comfyui.standin.folders import Folders, is_inside
 _DOWNLOAD_ONLY = frozenset({"text/html", "application/xhtml+xml", "text/javascript", "text/css"})
 _TYPES = mimetypes.MimeTypes()
 _TYPES.add_type("application/javascript; charset=utf-8", ".js")
-_TYPES.add_type("image/webp", ".webp")
+for _extension, _type in {
+    ".webp": "image/webp",
+    ".opus": "audio/ogg",
+    ".flac": "audio/flac",
+    ".mkv": "video/x-matroska",
+    ".glb": "model/gltf-binary",
+    ".exr": "image/aces",
+    ".xml": "application/xml",
+}.items():
+    _TYPES.add_type(_type, _extension)
 
 
 class View:
@@ -61,7 +70,7 @@ class View:
 
 
 def _content_type(filename: str) -> str:
-    guessed = _TYPES.guess_type(filename)[0] or mimetypes.guess_type(filename)[0]
+    guessed = _TYPES.guess_type(filename)[0]
     if guessed is None or guessed in _DOWNLOAD_ONLY:
         return "application/octet-stream"
     return guessed

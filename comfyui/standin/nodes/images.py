@@ -2,9 +2,10 @@
 
 import hashlib
 import random
+from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageSequence
+from PIL import Image, ImageChops, ImageFile, ImageFilter, ImageOps, ImageSequence
 
 from comfyui.standin.folders import IMAGE_EXTENSIONS, Folders
 from comfyui.standin.nodes.node import (
@@ -42,8 +43,21 @@ def _empty_image(context: NodeContext, inputs: NodeInputs) -> NodeResult:
 
 
 def _load_image(context: NodeContext, inputs: NodeInputs) -> NodeResult:
+    path = context.folders.annotated(inputs["image"])
+    try:
+        return _load_frames(path)
+    except OSError:
+        # ComfyUI tries once more and then takes what a truncated file still holds.
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        try:
+            return _load_frames(path)
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+def _load_frames(path: Path) -> NodeResult:
     frames, masks = [], []
-    with Image.open(context.folders.annotated(inputs["image"])) as picture:
+    with Image.open(path) as picture:
         for page in ImageSequence.Iterator(picture):
             upright = ImageOps.exif_transpose(page)
             has_alpha = "A" in upright.getbands() or "transparency" in upright.info

@@ -1,6 +1,6 @@
 """Nodes of masks: tuples of L images, where white is the masked part."""
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from comfyui.standin.nodes.node import NodeClass, NodeContext, NodeInputs, NodeResult, integer, number, value
 from comfyui.standin.nodes.saving import save_png
@@ -16,7 +16,7 @@ def _solid_mask(context: NodeContext, inputs: NodeInputs) -> NodeResult:
 def _mask_preview(context: NodeContext, inputs: NodeInputs) -> NodeResult:
     frames = tuple(mask.convert("RGB") for mask in inputs["mask"])
     prefix = f"ComfyUI_temp_{context.temp_suffix}"
-    files = save_png(context, frames, "temp", prefix, compress_level=1)
+    files = save_png(context, frames, "temp", prefix, compress_level=1, metadata=PngImagePlugin.PngInfo())
     return NodeResult(ui={"images": files, "animated": [False]})
 
 

@@ -39,11 +39,16 @@ def png_metadata(context: NodeContext) -> PngImagePlugin.PngInfo:
 
 
 def save_png(
-    context: NodeContext, frames: Frames, kind: str, prefix: str, compress_level: int
+    context: NodeContext,
+    frames: Frames,
+    kind: str,
+    prefix: str,
+    *,
+    compress_level: int,
+    metadata: PngImagePlugin.PngInfo,
 ) -> list[dict[str, str]]:
     """Write one PNG per frame and list them."""
     target = context.folders.save_target(kind, prefix, frames[0].size)
-    metadata = png_metadata(context)
     files = []
     for index, frame in enumerate(frames):
         filename = target.filename(index, "png")
@@ -53,13 +58,27 @@ def save_png(
 
 
 def _save_image(context: NodeContext, inputs: NodeInputs) -> NodeResult:
-    files = save_png(context, inputs["images"], "output", inputs["filename_prefix"], compress_level=4)
+    files = save_png(
+        context,
+        inputs["images"],
+        "output",
+        inputs["filename_prefix"],
+        compress_level=4,
+        metadata=png_metadata(context),
+    )
     return NodeResult(ui={"images": files})
 
 
 def _preview_image(context: NodeContext, inputs: NodeInputs) -> NodeResult:
-    prefix = f"ComfyUI_temp_{context.temp_suffix}"
-    return NodeResult(ui={"images": save_png(context, inputs["images"], "temp", prefix, compress_level=1)})
+    files = save_png(
+        context,
+        inputs["images"],
+        "temp",
+        f"ComfyUI_temp_{context.temp_suffix}",
+        compress_level=1,
+        metadata=png_metadata(context),
+    )
+    return NodeResult(ui={"images": files})
 
 
 def _save_image_websocket(context: NodeContext, inputs: NodeInputs) -> NodeResult:
@@ -83,9 +102,11 @@ def _save_animated_webp(context: NodeContext, inputs: NodeInputs) -> NodeResult:
 
 
 def _save_animated_png(context: NodeContext, inputs: NodeInputs) -> NodeResult:
-    return _save_animation(
-        context, inputs, "png", pnginfo=png_metadata(context), compress_level=inputs["compress_level"]
-    )
+    # Text chunks would break the frames, so ComfyUI has a chunk of its own behind the first of them.
+    metadata = PngImagePlugin.PngInfo()
+    for name, content in {"prompt": context.graph, **(context.extra_pnginfo or {})}.items():
+        metadata.add(b"comf", name.encode() + b"\0" + json.dumps(content).encode(), after_idat=True)
+    return _save_animation(context, inputs, "png", pnginfo=metadata, compress_level=inputs["compress_level"])
 
 
 def _save_animation(context: NodeContext, inputs: NodeInputs, extension: str, **options: Any) -> NodeResult:
