@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -74,6 +74,7 @@ class Database:
         """A consistent view; writes nothing. Raises ``ComfychainError`` (database_busy)."""
         with _translated():
             async with AsyncSession(self._reader, expire_on_commit=False) as session:
+                await _connect(session)
                 yield session
 
     @asynccontextmanager
@@ -89,21 +90,21 @@ class Database:
                 AsyncSession(self._writer, expire_on_commit=False) as session,
                 session.begin(),
             ):
+                await _connect(session)
                 yield session
 
     async def migrate(self) -> None:
         """Bring the schema to the newest revision; safe to call from several processes at once."""
-        with _translated():
-            async with self._turn, self._writer.begin() as connection:
-                await connection.run_sync(migrate)
+        async with self.write() as session:
+            connection = await session.connection()
+            await connection.run_sync(migrate)
 
     async def journal_mode(self) -> str:
         """SQLite's journal mode (``wal`` or ``truncate``); '' on PostgreSQL."""
         if not self.is_sqlite:
             return ""
-        with _translated():
-            async with self.engine.connect() as connection:
-                return str((await connection.exec_driver_sql("PRAGMA journal_mode")).scalar_one())
+        async with self.read() as session:
+            return str((await session.execute(text("PRAGMA journal_mode"))).scalar_one())
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -114,6 +115,18 @@ def journal_settings(sqlite_version: tuple[int, ...] = sqlite3.sqlite_version_in
     return ("WAL", "FULL") if sqlite_version >= WAL_SAFE_SINCE else ("TRUNCATE", "FULL")
 
 
+async def _connect(session: AsyncSession) -> None:
+    """Open the connection and its transaction now, so that an ``OSError`` can only mean the connection."""
+    try:
+        await session.connection()
+    except OSError as error:
+        raise ComfychainError(
+            FailureCategory.DATABASE_BUSY,
+            f"the database cannot be reached: {error}",
+            hint="check DATABASE_URL and that the database server runs",
+        ) from error
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     """Turn the database's own trouble into a ``ComfychainError``; leave programming errors alone."""
@@ -122,14 +135,6 @@ def _translated() -> Iterator[None]:
     except PoolTimeoutError as error:
         raise ComfychainError(
             FailureCategory.DATABASE_BUSY, f"no database connection became free in time: {error}"
-        ) from error
-    except OSError as error:
-        if not isinstance(error, ConnectionError):
-            raise
-        raise ComfychainError(
-            FailureCategory.DATABASE_BUSY,
-            f"the database cannot be reached: {error}",
-            hint="check DATABASE_URL and that the database server runs",
         ) from error
     except DBAPIError as error:
         message = str(error.orig)
@@ -165,10 +170,10 @@ def _begin_sqlite(connection: Any) -> None:
 
 def _to_json(value: Any) -> str:
     """JSON as both databases take it: PostgreSQL refuses NUL and lone surrogates in JSONB."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if "\\u0000" in text or not text.isascii():
-        text = json.dumps(_clean_json(value), ensure_ascii=False, allow_nan=False)
-    return text
+    spelled = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if "\\u0000" in spelled or not spelled.isascii():
+        spelled = json.dumps(_clean_json(value), ensure_ascii=False, allow_nan=False)
+    return spelled
 
 
 def _clean_json(value: Any) -> Any:

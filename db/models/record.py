@@ -26,7 +26,7 @@ class InputFile(Base):
     __tablename__ = "input_files"
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    sha256: Mapped[str] = mapped_column(index=True)
+    sha256: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"))
     filename: Mapped[str]
     file_type: Mapped[str]
@@ -35,6 +35,8 @@ class InputFile(Base):
     tenant_id: Mapped[str] = mapped_column(server_default=text("'default'"))
     project_id: Mapped[str] = mapped_column(server_default=text("'default'"))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (Index("idx_input_files_sha256", "sha256"),)
 
 
 class OutboxMessage(Base):

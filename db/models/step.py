@@ -115,7 +115,9 @@ class OutputSetMember(Base):
     take: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     slot: Mapped[str] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"), index=True)
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"))
+
+    __table_args__ = (Index("idx_output_sets_artifact", "artifact_id"),)
 
 
 class Slot(Base):

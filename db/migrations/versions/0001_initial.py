@@ -129,7 +129,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_input_files"),
     )
-    op.create_index("ix_input_files_sha256", "input_files", ["sha256"])
+    op.create_index("idx_input_files_sha256", "input_files", ["sha256"])
     op.create_table(
         "outbox",
         sa.Column("id", BIG_INTEGER, nullable=False),
@@ -508,7 +508,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("workflow_id", "take", "slot", "position", name="pk_output_sets"),
     )
-    op.create_index("ix_output_sets_artifact_id", "output_sets", ["artifact_id"])
+    op.create_index("idx_output_sets_artifact", "output_sets", ["artifact_id"])
     op.create_table(
         "slots",
         sa.Column("workflow_id", sa.Text(), nullable=False),
