@@ -117,8 +117,8 @@ class Downloads:
                     await written.settle()
         if length is not None and written.size_bytes != length:
             raise self._http.corrupt(f"{output.name!r} ended after {written.size_bytes} of {length} bytes")
-        if length is None and not chunked:
-            await self._require_complete(output, path)
+        if length is None:
+            await self._require_complete(output, path, has_end_mark=chunked)
         await tell(on_progress, written.size_bytes, written.size_bytes)
         return Downloaded(written.size_bytes, written.sha256)
 
@@ -131,13 +131,14 @@ class Downloads:
         except aiohttp.ClientPayloadError as error:
             raise self._http.corrupt(f"{output.name!r} broke off before its end") from error
 
-    async def _require_complete(self, output: Output, path: Path) -> None:
+    async def _require_complete(self, output: Output, path: Path, *, has_end_mark: bool) -> None:
+        """The container decides; where it cannot, the end mark of a chunked transfer must do."""
         complete = await asyncio.to_thread(is_complete, path)
-        if complete is None:
+        if complete is None and not has_end_mark:
             raise self._http.corrupt(
                 f"{output.name!r} came without a length, and a file of its kind cannot be checked for its end"
             )
-        if not complete:
+        if complete is False:
             raise self._http.corrupt(f"{output.name!r} came without a length and is cut off")
 
     def _require_allowed(self, output: Output, size_bytes: int, max_bytes: int) -> None:
