@@ -1,14 +1,10 @@
-"""``python -m comfyui.standin --port N --dir D``: the stand-in as a process of its own."""
+"""``python -m comfyui.standin --port N --dir D``."""
 
 import argparse
 import asyncio
-import json
-import os
-import signal
-import sys
 from pathlib import Path
 
-from comfyui.standin.server import StandIn
+from comfyui.standin.process import serve
 
 
 def main() -> None:
@@ -19,26 +15,18 @@ def main() -> None:
     parser.add_argument("--name", default="standin")
     parser.add_argument("--max-upload-size", type=float, default=100, help="in MiB, as ComfyUI's option")
     arguments = parser.parse_args()
-    asyncio.run(_serve(arguments))
-
-
-async def _serve(arguments: argparse.Namespace) -> None:
-    stop_requested = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_requested.set)
-    server = StandIn(
-        arguments.dir,
-        host=arguments.host,
-        port=arguments.port,
-        name=arguments.name,
-        max_upload_bytes=int(arguments.max_upload_size * 2**20),
-        owns_process=True,
-    )
-    async with server:
-        sys.stdout.write(json.dumps({"url": server.url, "pid": os.getpid()}) + "\n")
-        sys.stdout.flush()
-        await stop_requested.wait()
+    try:
+        asyncio.run(
+            serve(
+                arguments.dir,
+                host=arguments.host,
+                port=arguments.port,
+                name=arguments.name,
+                max_upload_bytes=int(arguments.max_upload_size * 2**20),
+            )
+        )
+    except OSError as error:
+        parser.exit(1, f"comfyui.standin: cannot serve on {arguments.host}:{arguments.port}: {error}\n")
 
 
 if __name__ == "__main__":

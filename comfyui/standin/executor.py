@@ -1,5 +1,6 @@
 """The worker: one thread that runs prompts in sequence and tells the sockets about it."""
 
+import logging
 import random
 import string
 import threading
@@ -17,6 +18,8 @@ from comfyui.standin.nodes.node import NodeInputs, NodeResult
 from comfyui.standin.ordering import ExecutionOrder
 from comfyui.standin.queue import PromptQueue, QueueItem
 from comfyui.standin.websocket import Sockets
+
+log = logging.getLogger(__name__)
 
 _OUT_OF_MEMORY = (
     "Allocation on device 0 would exceed allowed memory. (out of memory)\n"
@@ -87,6 +90,7 @@ class Executor:
         self._free_requested = threading.Event()
         self._wake = threading.Condition()
         self._run: Run | None = None
+        self._lives = 0
         self._thread = threading.Thread(target=self._work, name="comfyui-standin", daemon=True)
 
     def start(self) -> None:
@@ -109,6 +113,7 @@ class Executor:
     def abandon(self) -> None:
         """Forget the running prompt without a word, as a server that dies does."""
         with self._wake:
+            self._lives += 1
             if self._run is not None:
                 self._run.abandoned = True
         self.interrupt()
@@ -126,18 +131,32 @@ class Executor:
         return run.client_id, run.node_id
 
     def _work(self) -> None:
-        while (item := self._queue.take()) is not None:
-            if self._free_requested.is_set():
-                self._free_requested.clear()
-                self._cache.clear()
-            run = Run(item, item[3].get("client_id"))
-            with self._wake:
-                self._run = run
-            entry = self._execute(run)
-            with self._wake:
-                self._run = None
-            self._queue.finish(item, entry)
-            self._tell(run, "executing", {"node": None, "prompt_id": run.prompt_id})
+        while True:
+            lives = self._lives
+            try:
+                item = self._queue.take()
+                if item is None:
+                    return
+                self._run_item(item)
+            except Exception:
+                # What a malformed prompt raises outside its nodes kills ComfyUI's worker: the prompt stays
+                # running and everything behind it pending. Ours stands still until the next restart.
+                log.exception("a prompt has killed the worker")
+                with self._wake:
+                    self._wake.wait_for(lambda: self._lives != lives)  # noqa: B023 - read before it changes
+
+    def _run_item(self, item: QueueItem) -> None:
+        if self._free_requested.is_set():
+            self._free_requested.clear()
+            self._cache.clear()
+        run = Run(item, item[3].get("client_id"))
+        with self._wake:
+            self._run = run
+        entry = self._execute(run)
+        with self._wake:
+            self._run = None
+        self._queue.finish(item, entry)
+        self._tell(run, "executing", {"node": None, "prompt_id": run.prompt_id})
 
     def _execute(self, run: Run) -> dict[str, Any]:
         graph = run.item[2]

@@ -30,7 +30,7 @@ class SaveTarget:
 
 
 class Folders:
-    """``input``, ``output`` and ``temp`` under one base folder."""
+    """``input``, ``output`` and ``temp`` under one base folder, and ``models`` where somebody made it."""
 
     def __init__(self, base_dir: Path) -> None:
         self.base = base_dir.resolve()
@@ -69,6 +69,13 @@ class Folders:
         """Names of the top-level input files with these extensions, as ``/object_info`` offers them."""
         names = (entry.name for entry in os.scandir(self.input) if entry.is_file())
         return sorted(name for name in names if Path(name).suffix.lower() in extensions)
+
+    def models(self, kind: str) -> list[str]:
+        """Names of the model files of a kind (``checkpoints``, ``vae``): files in ``models/<kind>``."""
+        folder = self.base / "models" / kind
+        if not folder.is_dir():
+            return []
+        return sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
 
     def save_target(self, kind: str, prefix: str, size: Sequence[int] = (0, 0)) -> SaveTarget:
         """Expand ``%width%``, ``%year%`` and the like in ``prefix`` and find the next free counter.

@@ -92,10 +92,11 @@ class Information:
         return web.json_response(list(_MODEL_FOLDERS))
 
     async def models(self, request: web.Request) -> web.Response:
-        """No model stands here: every known folder is empty."""
-        if request.match_info["folder"] not in _MODEL_FOLDERS:
+        """The files of one kind of model; 404 for a kind that ComfyUI does not know."""
+        kind = request.match_info["folder"]
+        if kind not in _MODEL_FOLDERS:
             return web.Response(status=404)
-        return web.json_response([])
+        return web.json_response(self._folders.models(kind))
 
     async def embeddings(self, request: web.Request) -> web.Response:
         return web.json_response([])

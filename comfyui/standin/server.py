@@ -24,6 +24,8 @@ from comfyui.standin.websocket import Sockets
 
 #: The exit status of a process that a ``die`` fault ended, as after SIGKILL.
 KILLED_EXIT_CODE = 137
+#: ComfyUI's own default.
+DEFAULT_MAX_UPLOAD_BYTES = 100 * 2**20
 
 
 class StandIn:
@@ -40,7 +42,7 @@ class StandIn:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        max_upload_bytes: int = 100 * 2**20,
+        max_upload_bytes: int = DEFAULT_MAX_UPLOAD_BYTES,
         name: str = "standin",
         without_nodes: frozenset[str] = frozenset(),
         owns_process: bool = False,
@@ -93,7 +95,12 @@ class StandIn:
         )
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+            raise
         self._port = self._runner.addresses[0][1]
         self.url = f"http://{self._host}:{self._port}"
         self._publisher = asyncio.create_task(self._publish())
@@ -138,7 +145,10 @@ class StandIn:
             await self.die()
 
     async def lose_history(self) -> None:
-        """What a restart does: history, queue, running prompt, cache, numbers, sockets and temp are gone."""
+        """What a restart does: history, queue, running prompt, cache, numbers, sockets and temp are gone.
+
+        A hang ends with it, and a worker that a prompt had killed runs again.
+        """
         self._executor.abandon()
         self._queue.forget()
         self._executor.free()

@@ -15,6 +15,7 @@ from yarl import URL
 
 from comfyui.standin import Fault, StandIn
 from tests.standin.comparison import Comparison
+from tests.standin.listener import PATIENCE_SECONDS, Socket
 from tests.standin.recording import Exchange, Note, Recording, SocketDeed, SocketMessage
 
 _HEADERS = (
@@ -33,7 +34,6 @@ _SKIPPED = ("/internal/folder_paths",)
 #: Answers that depend on how far a run has come, so that only a quiet server answers them the same way.
 _MOMENTARY = ("/queue", "/prompt", "/history", "/api/queue", "/api/prompt", "/api/jobs")
 _RACE_MS = 12.0
-_PATIENCE_SECONDS = 10.0
 _GIVE_UP_SECONDS = 0.3
 #: ImageBlur takes seconds on the recorded machine, which is what its scenarios are slow by.
 _BLUR_SECONDS = 0.3
@@ -168,7 +168,7 @@ class Replay:
                 data=body,
                 headers=headers,
                 skip_auto_headers=("Accept-Encoding", "Content-Type"),
-                timeout=aiohttp.ClientTimeout(_GIVE_UP_SECONDS if failure else _PATIENCE_SECONDS),
+                timeout=aiohttp.ClientTimeout(_GIVE_UP_SECONDS if failure else PATIENCE_SECONDS),
             ) as response:
                 self._compare(exchange, response, await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -276,7 +276,7 @@ class Replay:
                 if worst > _PIXEL_TOLERANCE:
                     self.comparison.note(where, f"a colour differs by {worst}")
 
-    def _compare_socket(self, socket: "Socket") -> None:
+    def _compare_socket(self, socket: Socket) -> None:
         where = f"socket {socket.name}"
         recorded = [message.content for message in self._recorded(socket.name)]
         actual = socket.received
@@ -306,48 +306,6 @@ class Replay:
             self.comparison.same_shape(f"{where} run {prompt_id}", left, right)
 
 
-class Socket:
-    """A WebSocket of the client that remembers all it was told."""
-
-    def __init__(self, name: str, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.name = name
-        self.received: list[dict[str, Any]] = []
-        self.closed = False
-        self._socket = socket
-        self._news = asyncio.Condition()
-        self._reader = asyncio.create_task(self._read())
-
-    @classmethod
-    async def open(cls, name: str, http: aiohttp.ClientSession, url: str) -> "Socket":
-        return cls(name, await http.ws_connect(url, max_msg_size=0))
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            if message.type is aiohttp.WSMsgType.TEXT:
-                self.received.append({"json": json.loads(message.data)})
-            elif message.type is aiohttp.WSMsgType.BINARY:
-                self.received.append({"binary": {"event_type_u32be": int.from_bytes(message.data[:4])}})
-            async with self._news:
-                self._news.notify_all()
-
-    async def has_received(self, count: int) -> bool:
-        async with self._news:
-            try:
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await self._news.wait_for(lambda: len(self.received) >= count)
-            except TimeoutError:
-                return False
-        return True
-
-    async def send(self, text: str) -> None:
-        await self._socket.send_str(text)
-
-    async def close(self) -> None:
-        self.closed = True
-        await self._socket.close()
-        await self._reader
-
-
 def _stories(messages: list[dict[str, Any]], comparison: Comparison | None) -> dict[str, list[Any]]:
     """Per prompt what was told of it, in order; each ``progress_state`` reduced to the node that changed."""
     stories: dict[str, list[Any]] = {}
@@ -365,7 +323,8 @@ def _stories(messages: list[dict[str, Any]], comparison: Comparison | None) -> d
         if event == "progress_state":
             data = list(data["nodes"].values())[-1]
         stories.setdefault(latest, []).append([event, data.get("node", data.get("node_id")), data])
-    return stories
+    # A socket that opens just when a run ends may still hear its last word.
+    return {name: story for name, story in stories.items() if len(story) > 1 or story[0][1] is not None}
 
 
 def _outline(story: list[Any]) -> list[Any]:
@@ -378,7 +337,7 @@ def _slow_blur() -> Fault:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             if condition():
                 return

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -190,7 +191,7 @@ async def test_a_dead_server_refuses_connections_and_comes_back_without_its_hist
 async def test_a_server_dies_at_the_moment_it_was_told(standin: StandIn, client: Client, at: str) -> None:
     file = (await client.run(save_graph()))["outputs"]["2"]["images"][0]
     standin.faults.add(Fault.model_validate({"name": "die", "at": at}))
-    deeds = {
+    deeds: dict[str, Callable[[], Awaitable[object]]] = {
         "post": lambda: client.post(save_graph()),
         "upload": lambda: client.upload(b"x", "a.png"),
         "download": lambda: client.download(file),
@@ -208,7 +209,8 @@ async def test_an_unknown_fault_is_refused_and_named(client: Client) -> None:
 async def test_counters_tell_how_often_a_prompt_id_was_posted_and_run(client: Client) -> None:
     prompt_id = await client.post(save_graph())
     await client.finished(prompt_id)
-    await client.run(save_graph(), prompt_id=prompt_id)
+    await client.post(save_graph(), prompt_id=prompt_id)
+    await client.run(save_graph())
     counts = (await client.faults())["counts"]
     assert counts["posts"][prompt_id] == 2
     assert counts["executed"][prompt_id] == 2

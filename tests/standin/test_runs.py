@@ -221,6 +221,22 @@ async def test_a_server_without_a_node_class_refuses_graphs_that_need_it(tmp_pat
             assert "ImageInvert" not in await response.json()
 
 
+async def test_a_model_that_is_not_there_is_refused_and_the_listing_says_which_are(
+    standin: StandIn, client: Client
+) -> None:
+    checkpoints = standin.folders.base / "models" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "here.safetensors").touch()
+    assert await client.get_json("/models/checkpoints") == ["here.safetensors"]
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone.safetensors"}}
+    graph = {"1": loader, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}
+    async with client.http.post("/prompt", json={"prompt": graph}) as response:
+        assert response.status == 400
+        (error,) = (await response.json())["node_errors"]["1"]["errors"]
+    assert error["type"] == "value_not_in_list"
+    assert "here.safetensors" in error["details"]
+
+
 async def test_every_node_class_describes_itself_alike_in_both_listings(client: Client) -> None:
     listing = await client.get_json("/object_info")
     assert {"EmptyImage", "LoadImage", "SaveImage", "SaveVideo"} <= set(listing)

@@ -2,8 +2,8 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageChops, ImageFile, ImageFilter, ImageOps, ImageSequence
 
@@ -70,16 +70,17 @@ def _load_frames(path: Path) -> NodeResult:
     return NodeResult((tuple(frames), tuple(masks)))
 
 
-def file_fingerprint(name: str) -> Any:
+def file_fingerprint(name: str) -> Callable[[Folders, NodeInputs], str]:
     """A fingerprint function over the content of the file that input ``name`` names."""
 
     def fingerprint(folders: Folders, inputs: NodeInputs) -> str:
-        return hashlib.sha256(folders.annotated(inputs[name]).read_bytes()).hexdigest()
+        with open(folders.annotated(inputs[name]), "rb") as source:
+            return hashlib.file_digest(source, "sha256").hexdigest()
 
     return fingerprint
 
 
-def file_check(name: str, kind: str) -> Any:
+def file_check(name: str, kind: str) -> Callable[[Folders, NodeInputs], tuple[str, str] | None]:
     """A check that the file of input ``name`` exists; ``kind`` is the word in ComfyUI's complaint."""
 
     def check(folders: Folders, inputs: NodeInputs) -> tuple[str, str] | None:
