@@ -9,7 +9,7 @@ from chains.document import Document, KeyPath
 from chains.expressions import ExpressionError
 from chains.graph_checks import KnownGraphs
 from chains.namespace import FILE_ATTRIBUTES, Reference
-from chains.planner import find_cycles, step_needs
+from chains.planner import arrows, find_cycles, step_needs
 from chains.policies import OUTPUT_TYPES
 from chains.problems import Problem, did_you_mean
 from chains.templates import condition_references, references
@@ -52,7 +52,7 @@ def _check_cycles(document: Document, definition: ChainDefinition) -> Iterator[P
         yield document.problem(
             ("steps", index_of[cycle[0]]),
             "cycle",
-            "these steps need each other in a circle: " + " -> ".join(cycle),
+            "these steps need each other in a circle: " + arrows(cycle),
             "a template that reads a step needs it, as depends_on does",
         )
 

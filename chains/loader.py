@@ -5,6 +5,7 @@ Everything that can be known before a run is checked here, and everything found 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from chains.checks import check_chain
@@ -54,8 +55,11 @@ def load_chain(
     problems = list(checked.problems)
     if checked.definition is not None:
         known = read_graphs(document, checked.definition, graphs or {})
-        problems += check_chain(document, checked.definition, checked.step_ids, known)
-        problems += check_graphs(document, checked.definition, known, complete=complete_graphs)
+        found = chain(
+            check_chain(document, checked.definition, checked.step_ids, known),
+            check_graphs(document, checked.definition, known, complete=complete_graphs),
+        )
+        problems += islice(found, MAX_PROBLEMS + 1)
     problems = _in_order(problems)
     if checked.definition is None or any(problem.severity == "error" for problem in problems):
         raise InvalidChain(source_name, problems)
@@ -95,10 +99,6 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
     distinct.sort(key=lambda problem: (problem.line or 0, problem.column or 0))
     if len(distinct) <= MAX_PROBLEMS:
         return distinct
-    errors_first = sorted(distinct, key=lambda problem: problem.severity != "error")
-    kept = errors_first[:MAX_PROBLEMS]
-    more = len(distinct) - MAX_PROBLEMS
-    last = Problem(
-        distinct[0].source, None, None, "more", f"and {more} more problems", None, kept[-1].severity
-    )
-    return [*kept, last]
+    kept = sorted(distinct, key=lambda problem: problem.severity != "error")[:MAX_PROBLEMS]
+    source, severity = kept[-1].source, kept[-1].severity
+    return [*kept, Problem(source, None, None, "more", "there are more problems than these", None, severity)]

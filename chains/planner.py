@@ -39,6 +39,13 @@ def find_cycles(needs: Mapping[str, Iterable[str]]) -> list[list[str]]:
             return cycles
 
 
+def arrows(cycle: list[str]) -> str:
+    """``a -> b -> a``, with the middle of a long one left out."""
+    if len(cycle) > 20:
+        cycle = [*cycle[:9], f"... {len(cycle) - 18} more ...", *cycle[-9:]]
+    return " -> ".join(cycle)
+
+
 def _from_first(cycle: list[str], order: list[str]) -> list[str]:
     """The same cycle, begun at the step that stands first in the file."""
     ring = cycle[:-1]
@@ -59,7 +66,7 @@ def plan_chain(definition: ChainDefinition) -> Plan:
         for unknown in sorted(before - order.keys()):
             raise ExpressionError(f"step {step_id!r} needs {unknown!r}, which is not a step")
     for cycle in find_cycles(needs):
-        raise ExpressionError("the steps need each other in a circle: " + " -> ".join(cycle))
+        raise ExpressionError("the steps need each other in a circle: " + arrows(cycle))
     levels: dict[str, int] = {}
     for step_id in TopologicalSorter(needs).static_order():
         levels[step_id] = 1 + max((levels[before] for before in needs[step_id]), default=-1)

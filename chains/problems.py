@@ -7,6 +7,9 @@ from typing import Literal
 
 from contracts.failures import ComfychainError, FailureCategory
 
+#: Comparing costs about 10 µs a name; thousands of wrong names times thousands of steps must stay fast.
+MAX_CANDIDATES = 1_000
+
 Severity = Literal["error", "warning"]
 
 
@@ -49,6 +52,8 @@ class InvalidChain(ComfychainError):
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """A hint that names the near misses among ``known``, or all of a short list, or nothing."""
     names = list(dict.fromkeys(known))
+    if len(names) > MAX_CANDIDATES:
+        return None
     near = difflib.get_close_matches(name, names, n=3)
     if near:
         return "did you mean " + " or ".join(near) + "?"
