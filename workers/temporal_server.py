@@ -124,6 +124,10 @@ class TemporalServer:
             return False
         return True
 
+    async def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return await self._child.wait()
+
     async def stop(self) -> None:
         """Stop it; what it has accepted stands in its database. Kills it if it does not end by itself."""
         await self._child.stop()
