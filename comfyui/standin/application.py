@@ -1,13 +1,12 @@
 """The HTTP surface: routes with their ``/api`` mirrors, and what holds for every answer."""
 
-import ipaddress
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from comfyui.standin.control import CONTROL_PATH, Control
+from comfyui.standin.control import CONTROL_PATH, Control, is_loopback
 from comfyui.standin.faults import Faults
 from comfyui.standin.information import Information
 from comfyui.standin.jobs import Jobs
@@ -87,7 +86,7 @@ async def _origin_check(request: web.Request, handler: Handler) -> web.StreamRes
     origin, host = request.headers.get("Origin"), request.headers.get("Host")
     if origin and host:
         wanted, given = urllib.parse.urlsplit(f"//{host}"), urllib.parse.urlsplit(origin)
-        if _is_loopback(wanted.hostname) and wanted.netloc.lower() != given.netloc.lower():
+        if is_loopback(wanted.hostname) and wanted.netloc.lower() != given.netloc.lower():
             return web.Response(status=403)
     if request.method == "OPTIONS":
         return web.Response()
@@ -100,15 +99,6 @@ async def _security_headers(request: web.Request, handler: Handler) -> web.Strea
     if not response.prepared:
         response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
     return response
-
-
-def _is_loopback(hostname: str | None) -> bool:
-    if hostname == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(hostname or "").is_loopback
-    except ValueError:
-        return False
 
 
 async def _not_found(request: web.Request) -> web.Response:

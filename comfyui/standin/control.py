@@ -1,6 +1,7 @@
 """``/standin/faults``: where tests and operators make things go wrong and read the counters."""
 
 import ipaddress
+import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,5 +55,17 @@ class Control:
 
 
 def _only_loopback(request: web.Request) -> None:
-    if request.remote is None or not ipaddress.ip_address(request.remote).is_loopback:
+    """Both the peer and the name it asked for must be loopback, or a web page could rebind its name to us."""
+    hostname = urllib.parse.urlsplit(f"//{request.host}").hostname
+    if not (is_loopback(request.remote) and is_loopback(hostname)):
         raise web.HTTPForbidden(text="fault controls answer to loopback only\n")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address means this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

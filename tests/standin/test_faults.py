@@ -206,6 +206,13 @@ async def test_an_unknown_fault_is_refused_and_named(client: Client) -> None:
         assert "name" in str(await response.json())
 
 
+async def test_the_controls_answer_to_no_other_host_name(client: Client) -> None:
+    headers = {"Host": "rebound.example:8188"}
+    async with client.http.post("/standin/faults", json={"name": "freeze"}, headers=headers) as response:
+        assert response.status == 403
+    assert (await client.http.get("/queue", headers=headers)).status == 200
+
+
 async def test_counters_tell_how_often_a_prompt_id_was_posted_and_run(client: Client) -> None:
     prompt_id = await client.post(save_graph())
     await client.finished(prompt_id)
