@@ -1,0 +1,188 @@
+"""``artifact edit`` and ``artifact rerender``: a version by hand, and the same render once more."""
+
+import asyncio
+import hashlib
+import mimetypes
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from temporalio.client import WorkflowFailureError
+
+from comfychain.cli.deciding import LATER, ring
+from comfychain.cli.exits import ExitCode, run
+from comfychain.cli.folder import AsJson, By, DataDir, connect, open_folder, person
+from comfychain.cli.output import note, print_json, say
+from comfyui.media import file_type_of, safe_extension
+from contracts.failures import ComfychainError, FailureCategory
+from contracts.files import FILE_MARK
+from contracts.names import STEP_WORKFLOW, TASK_QUEUE
+from contracts.step import StepInput, StepResult
+from db import artifacts, attempts, documents, steps
+from db.artifacts import EditedFile
+from db.models import Artifact, StepRun
+from storage.keys import artifact_key
+from workers.wiring import Resources
+
+_PIECE_BYTES = 1 << 20
+
+ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id.")]
+
+
+def edit(
+    id: ArtifactId,
+    file: Annotated[Path, typer.Argument(help="The edited file.")],
+    approve: Annotated[bool, typer.Option("--approve", help="Approve the output set with the edit.")] = False,
+    data_dir: DataDir = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put an edited file in the place of an artifact: a new version, whose parent is the old one."""
+
+    async def change() -> Artifact:
+        async with open_folder(data_dir) as resources:
+            new = await _edit(resources, id, file, person(by), approve)
+            if approve and not await ring(resources):
+                note(LATER)
+            return new
+
+    new = run(change())
+    if as_json:
+        print_json(
+            {"id": new.id, "version": new.version, "parent_id": id, "approval_status": new.approval_status}
+        )
+    else:
+        say(f"version {new.version} is artifact {new.id} ({new.approval_status})")
+
+
+async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: bool) -> Artifact:
+    if not file.is_file():
+        raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no file {file}")
+    async with resources.database.read() as session:
+        old, step = await _made_in(session, id)
+    extension = safe_extension(file.name)
+    edited_id = str(uuid.uuid4())
+    key = artifact_key(
+        old.tenant_id, old.project_id, step.chain_id or step.id, step.step_id or "run", edited_id, extension
+    )
+    sha256, size_bytes = await asyncio.to_thread(_measure, file)
+    media_type = mimetypes.guess_type(f"_.{extension}")[0] or "application/octet-stream"
+    await resources.store.put_file(
+        key, file, sha256=sha256, size_bytes=size_bytes, content_type=media_type, move=False
+    )
+    edited = EditedFile(
+        artifact_id=edited_id,
+        filename=file.name,
+        key=key,
+        local_path=str(resources.store.local_path(key) or resources.store.uri(key)),
+        sha256=sha256,
+        size_bytes=size_bytes,
+        file_type=file_type_of(extension),
+        extension=extension,
+        media_type=media_type,
+    )
+    try:
+        async with resources.database.write() as session:
+            return await artifacts.edit(
+                session, artifact_id=id, file=edited, actor=actor, approve=approve, now=datetime.now(UTC)
+            )
+    except ComfychainError:
+        await resources.store.delete(key)
+        raise
+
+
+def rerender(
+    id: ArtifactId,
+    watch: Annotated[bool, typer.Option("--watch", help="Wait for its end.")] = False,
+    data_dir: DataDir = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an artifact again from its recorded attempt: same graph, parameters, seeds and files."""
+    raise typer.Exit(run(_rerender(id, person(by), data_dir, watch=watch, as_json=as_json)))
+
+
+async def _rerender(
+    id: str, started_by: str, data_dir: Path | None, *, watch: bool, as_json: bool
+) -> ExitCode:
+    async with open_folder(data_dir) as resources:
+        step_input = await _recorded(resources, id, started_by)
+        client = await connect(resources.settings)
+        workflow_id = f"rerender-{id[:8]}-{uuid.uuid4().hex[:8]}"
+        handle = await client.start_workflow(
+            STEP_WORKFLOW,
+            step_input.model_dump(mode="json", exclude_defaults=True),
+            id=workflow_id,
+            task_queue=TASK_QUEUE,
+            result_type=StepResult,
+            static_summary=f"artifact {id} again",
+        )
+        if not watch:
+            print_json({"workflow_id": workflow_id}) if as_json else say(f"started {workflow_id}")
+            return ExitCode.DONE
+        try:
+            result: StepResult = await handle.result()
+        except WorkflowFailureError as error:
+            raise ComfychainError(
+                FailureCategory.STEP_FAILED, f"{workflow_id} failed: {error.cause}"
+            ) from error
+    if as_json:
+        print_json({"workflow_id": workflow_id, **result.model_dump(mode="json")})
+    else:
+        say(f"{result.status}: artifact {result.latest_artifact_id}")
+    return ExitCode.DONE
+
+
+async def _recorded(resources: Resources, id: str, started_by: str) -> StepInput:
+    """What made the artifact, as a standalone run takes it."""
+    async with resources.database.read() as session:
+        artifact, step = await _made_in(session, id)
+        attempt = await attempts.get(session, artifact.attempt_id) if artifact.attempt_id else None
+        settings = step.settings or {}
+        graph = await documents.get(session, str(settings.get("graph_sha256")))
+    if attempt is None or attempt.graph_sha256 is None or graph is None:
+        raise ComfychainError(
+            FailureCategory.NOT_FOUND, f"how artifact {id} was made is not recorded; it cannot be made again"
+        )
+    kept = {name: settings[name] for name in ("outputs", "timeouts", "retry") if name in settings}
+    parameters = {name: _as_written(value) for name, value in (attempt.parameters or {}).items()}
+    return StepInput(
+        step={
+            **kept,
+            "id": step.step_id or "run",
+            "workflow": step.workflow_name,
+            "parameters": {**parameters, **(attempt.seeds or {})},
+        },
+        graphs={step.workflow_name: graph},
+        started_by=started_by,
+        labels={"rerender_of": id},
+    )
+
+
+def _as_written(value: Any) -> Any:
+    """A recorded file reference, as a standalone run's parameter names it."""
+    if isinstance(value, dict) and set(value) == {FILE_MARK}:
+        return f"{value[FILE_MARK]['kind']}:{value[FILE_MARK]['id']}"
+    return value
+
+
+async def _made_in(session: Any, id: str) -> tuple[Artifact, StepRun]:
+    artifact = await artifacts.get(session, id)
+    step = await steps.get(session, artifact.workflow_id) if artifact else None
+    if artifact is None or step is None:
+        raise ComfychainError(
+            FailureCategory.NOT_FOUND,
+            f"there is no artifact {id!r}",
+            hint="`comfychain artifact list` shows their ids",
+        )
+    return artifact, step
+
+
+def _measure(path: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+        return digest.hexdigest(), file.tell()

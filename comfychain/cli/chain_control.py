@@ -1,0 +1,147 @@
+"""``chain cancel``, ``chain pause`` and ``chain resume``."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from temporalio.service import RPCError
+
+from comfychain.cli.chain_view import ChainView, must_look
+from comfychain.cli.exits import ExitCode, run
+from comfychain.cli.folder import AsJson, By, DataDir, connect, open_folder, person
+from comfychain.cli.output import note, print_json, say
+from contracts.failures import ComfychainError, FailureCategory
+from contracts.names import Signal
+from db import attempts, chains
+from db.models import Attempt
+from workers.wiring import Resources
+
+#: A worker hears of a cancel with its next beat and stops the prompt itself; it is the better one to do it.
+_WORKER_SECONDS = 3.0
+_LOOK_SECONDS = 0.1
+_STOP_SECONDS = 20.0
+
+ChainRef = Annotated[str, typer.Argument(help="Its workflow id, id, or name (the newest run).")]
+
+
+def cancel(chain: ChainRef, data_dir: DataDir = None, by: By = None, as_json: AsJson = False) -> None:
+    """Cancel a chain, and stop what it renders on the servers even while no worker runs."""
+    raise typer.Exit(run(_cancel(chain, person(by), data_dir, as_json)))
+
+
+async def _cancel(ref: str, requested_by: str, data_dir: Path | None, as_json: bool) -> ExitCode:
+    async with open_folder(data_dir) as resources:
+        view = await must_look(resources.database, ref)
+        async with resources.database.write() as session:
+            asked = await chains.request_cancel(
+                session, view.chain.id, requested_by=requested_by, now=datetime.now(UTC)
+            )
+        if not asked:
+            raise _has_ended(view)
+        problem = await _ask_temporal(resources, view)
+        if problem is None:
+            await _worker_stops(resources, view.chain.id)
+        stopped, unstopped = await _stop_prompts(resources, view.chain.id)
+        done = problem is None and not unstopped
+        if as_json:
+            print_json(
+                {
+                    "workflow_id": view.chain.temporal_workflow_id,
+                    "cancel_requested": True,
+                    "temporal_told": problem is None,
+                    "prompts_stopped": stopped,
+                    "prompts_not_stopped": unstopped,
+                }
+            )
+        else:
+            say(
+                f"cancelling {view.chain.temporal_workflow_id}"
+                + (f"; stopped: {', '.join(stopped)}" if stopped else "")
+            )
+    for prompt in unstopped:
+        note(f"error: not stopped: {prompt}")
+    if problem is not None:
+        note(f"error: {problem}")
+        note("  hint: the prompts are stopped and the wish is kept; cancel again once Temporal answers")
+    return ExitCode.DONE if done else ExitCode.FAILED
+
+
+async def _ask_temporal(resources: Resources, view: ChainView) -> str | None:
+    """None if it took the request, else why not."""
+    assert view.chain.temporal_workflow_id is not None
+    try:
+        client = await connect(resources.settings)
+        await client.get_workflow_handle(view.chain.temporal_workflow_id).cancel()
+    except ComfychainError as error:
+        return error.message
+    except RPCError as error:
+        return f"Temporal did not take the cancel request: {error.message}"
+    return None
+
+
+async def _worker_stops(resources: Resources, chain_id: str) -> None:
+    """Leave a worker the time to do it."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _WORKER_SECONDS
+    while clock() < deadline and await _posted(resources, chain_id):
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _posted(resources: Resources, chain_id: str) -> list[Attempt]:
+    async with resources.database.read() as session:
+        return [attempt for attempt in await attempts.open_of_chain(session, chain_id) if attempt.server_name]
+
+
+async def _stop_prompts(resources: Resources, chain_id: str) -> tuple[list[str], list[str]]:
+    """Stop what is still open by its own id: what was stopped, and what was not, with the reason."""
+    stopped, unstopped = [], []
+    for attempt in await _posted(resources, chain_id):
+        assert attempt.server_name is not None
+        prompt = f"prompt {attempt.prompt_id} on {attempt.server_name}"
+        try:
+            client = await resources.servers.by_name(attempt.server_name)
+            if await client.stop(attempt.prompt_id, timeout_seconds=_STOP_SECONDS):
+                stopped.append(prompt)
+            else:
+                unstopped.append(f"{prompt}: its node does not react to an interrupt")
+        except ComfychainError as error:
+            unstopped.append(f"{prompt}: {error.message}")
+    return stopped, unstopped
+
+
+def pause(chain: ChainRef, data_dir: DataDir = None, by: By = None, as_json: AsJson = False) -> None:
+    """Start no more steps; what renders goes on to its end."""
+    run(_signal(Signal.PAUSE, chain, person(by), data_dir, as_json))
+
+
+def resume(chain: ChainRef, data_dir: DataDir = None, by: By = None, as_json: AsJson = False) -> None:
+    """Go on with a paused chain."""
+    run(_signal(Signal.RESUME, chain, person(by), data_dir, as_json))
+
+
+async def _signal(signal: Signal, ref: str, requested_by: str, data_dir: Path | None, as_json: bool) -> None:
+    async with open_folder(data_dir) as resources:
+        view = await must_look(resources.database, ref)
+        if view.is_closed:
+            raise _has_ended(view)
+        assert view.chain.temporal_workflow_id is not None
+        client = await connect(resources.settings)
+        try:
+            handle = client.get_workflow_handle(view.chain.temporal_workflow_id)
+            await handle.signal(signal, {"requested_by": requested_by})
+        except RPCError as error:
+            raise ComfychainError(
+                FailureCategory.LOST, f"Temporal did not take the signal: {error.message}"
+            ) from error
+    if as_json:
+        print_json({"workflow_id": view.chain.temporal_workflow_id, "signal": signal.value})
+    else:
+        say(f"sent {signal.value} to {view.chain.temporal_workflow_id}")
+
+
+def _has_ended(view: ChainView) -> ComfychainError:
+    return ComfychainError(
+        FailureCategory.LATE, f"chain {view.chain.temporal_workflow_id} has ended: it is {view.chain.status}"
+    )

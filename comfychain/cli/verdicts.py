@@ -1,0 +1,95 @@
+"""``artifact approve`` and ``artifact reject``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from comfychain.cli.deciding import LATER, decide, ring
+from comfychain.cli.exits import ExitCode, run
+from comfychain.cli.folder import AsJson, By, DataDir, open_folder, person
+from comfychain.cli.output import note, print_json, say
+from contracts.decisions import DecisionInput
+from contracts.failures import FailureCategory
+
+ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
+
+
+def approve(
+    id: ArtifactId, reason: Reason = "", data_dir: DataDir = None, by: By = None, as_json: AsJson = False
+) -> None:
+    """Approve the output set that this artifact belongs to; its chain goes on."""
+    decision = DecisionInput(verdict="approve", artifact_id=id, reason=reason, decided_by=person(by))
+    raise typer.Exit(run(_decide(decision, data_dir, as_json)))
+
+
+def reject(
+    id: ArtifactId,
+    reason: Reason = "",
+    regenerate: Annotated[
+        bool | None,
+        typer.Option("--regenerate/--no-regenerate", help="Render another take (default: as the step says)."),
+    ] = None,
+    set_parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change an editable parameter for the next take; JSON or text."
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="For the next take: new, increment, keep, or a number.")
+    ] = None,
+    data_dir: DataDir = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Reject the output set that this artifact belongs to, perhaps for another take."""
+    decision = DecisionInput(
+        verdict="reject",
+        artifact_id=id,
+        reason=reason,
+        decided_by=person(by),
+        regenerate=regenerate,
+        parameters=dict(_changed(text) for text in set_parameter or []),
+        seed=None if seed is None else _seed(seed),
+    )
+    raise typer.Exit(run(_decide(decision, data_dir, as_json)))
+
+
+async def _decide(decision: DecisionInput, data_dir: Path | None, as_json: bool) -> ExitCode:
+    async with open_folder(data_dir) as resources:
+        answer = await decide(resources, decision)
+        delivered = await ring(resources) if answer.accepted else False
+    if as_json:
+        print_json({**answer.model_dump(mode="json"), "delivered": delivered})
+    if not answer.accepted:
+        if not as_json:
+            note(f"error: refused ({answer.refusal}): {answer.message}")
+        refused_as = answer.refusal
+        return ExitCode.NOT_FOUND if refused_as == FailureCategory.NOT_FOUND.value else ExitCode.FAILED
+    if not as_json:
+        done = "approved" if decision.verdict == "approve" else "rejected"
+        say(f"{done} by {answer.decided_by}")
+    if not delivered:
+        note(LATER)
+    return ExitCode.DONE
+
+
+def _changed(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"{text!r} is not written as KEY=VALUE", param_hint="--set")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _seed(text: str) -> Any:
+    if text in ("new", "increment", "keep"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise typer.BadParameter(f"{text!r} is none of new, increment, keep, and no number", param_hint="--seed")
