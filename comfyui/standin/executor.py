@@ -7,16 +7,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from comfyui.standin.cache import ExecutionCache, is_link, signatures
 from comfyui.standin.faults import Fault, Faults
 from comfyui.standin.folders import Folders
 from comfyui.standin.nodes.catalog import Catalog
-from comfyui.standin.nodes.node import NodeInputs, NodeResult
+from comfyui.standin.nodes.node import NodeInputs
 from comfyui.standin.ordering import ExecutionOrder
 from comfyui.standin.queue import PromptQueue, QueueItem
+from comfyui.standin.run import Interrupted, Run
 from comfyui.standin.websocket import Sockets
 
 log = logging.getLogger(__name__)
@@ -34,37 +34,12 @@ _OUT_OF_MEMORY = (
 _PREVIEW_METADATA = ("node_id", "prompt_id", "display_node_id", "parent_node_id", "real_node_id")
 
 
-class Interrupted(Exception):
-    """The running prompt was interrupted."""
-
-
 class NodeFault(Exception):
     """An exception that a fault asks for; ``type_name`` is what the wire calls it."""
 
     def __init__(self, type_name: str, message: str) -> None:
         super().__init__(message)
         self.type_name = type_name
-
-
-@dataclass
-class Run:
-    """One prompt while it runs; what it becomes in history."""
-
-    item: QueueItem
-    client_id: str | None
-    messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    meta: dict[str, Any] = field(default_factory=dict)
-    progress: dict[str, dict[str, Any]] = field(default_factory=dict)
-    executed: list[str] = field(default_factory=list)
-    results: dict[str, NodeResult] = field(default_factory=dict)
-    node_id: str | None = None
-    interrupted: bool = False
-    abandoned: bool = False
-
-    @property
-    def prompt_id(self) -> str:
-        return self.item[1]
 
 
 class Executor:
@@ -152,6 +127,10 @@ class Executor:
         run = Run(item, item[3].get("client_id"))
         with self._wake:
             self._run = run
+        if not self._queue.is_running(run.prompt_id):
+            # Forgotten between being taken and being known as the running one.
+            run.abandoned = True
+            return
         entry = self._execute(run)
         with self._wake:
             self._run = None
