@@ -129,7 +129,11 @@ async def edit(
     take.set_sha256 = sha256
     await session.execute(
         update(ApprovalRequest)
-        .where(ApprovalRequest.workflow_id == step.id, ApprovalRequest.state == "pending")
+        .where(
+            ApprovalRequest.workflow_id == step.id,
+            ApprovalRequest.take == old.take,
+            ApprovalRequest.state == "pending",
+        )
         .values(set_sha256=sha256)
     )
     await audit.record(

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import asyncpg
@@ -12,12 +13,16 @@ from db.session import Database
 
 
 @pytest.fixture(scope="session")
-def postgres_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The socket folder of one real PostgreSQL server for the whole session."""
-    folder = tmp_path_factory.mktemp("postgres")
-    server = get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri().partition("?host=")[2]
-    server.cleanup()
+def postgres_socket() -> Iterator[str]:
+    """The socket folder of one real PostgreSQL server for the whole session.
+
+    It stands outside pytest's own temporary folder, which every starting pytest closes to other users:
+    as root, the server runs as a user of its own and would lose its data from under it.
+    """
+    with TemporaryDirectory(prefix="comfychain-postgres-") as folder:
+        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        yield server.get_uri().partition("?host=")[2]
+        server.cleanup()
 
 
 @pytest.fixture
