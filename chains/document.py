@@ -193,6 +193,8 @@ class _Reader:
             raise self.refuse(event, "yaml_merge", "merge keys (<<) are not possible", "use defaults:")
         top.key = event.value
         path = top.next_path()
+        if event.anchor:
+            self.anchors[event.anchor] = _Anchored(event.value, 1)
         if event.value in top.container:
             line, column = _place(event)
             first = self.document.key_places[path][0]

@@ -226,6 +226,10 @@ def _path(node: ast.expr, text: str) -> Path:
                 key, (str, int)
             ) and not isinstance(key, bool):
                 keys.append(key)
+            case ast.Subscript(
+                value=inner, slice=ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(key)))
+            ):
+                keys.append(-key)
             case _:
                 raise ExpressionError(
                     f"the expression {_shown(text)} picks from something that is not a name",

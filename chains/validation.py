@@ -68,13 +68,14 @@ def validate(document: Document) -> Checked:
         except ValidationError as error:
             data = copy.deepcopy(data)
             errors = error.errors(include_url=False)
-        for details in errors:
-            path = _written_path(data, details)
+        paths = [_written_path(data, details) for details in errors]
+        for details, path in zip(errors, paths, strict=True):
             problems.append(_problem(document, details, path, strict))
         if not isinstance(steps, list) or not steps:
             break
-        for details in errors:
-            _mend(data, details, _written_path(data, details))
+        # Each place once: one value of `defaults` is wrong in every step, and found in each.
+        for path, details in dict(zip(paths, errors, strict=True)).items():
+            _mend(data, details, path)
     return Checked(None, problems, step_ids)
 
 
