@@ -1,6 +1,9 @@
 """Fixtures that every area's tests may use."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
@@ -21,19 +24,27 @@ def postgres_socket() -> Iterator[str]:
     """
     with TemporaryDirectory(prefix="comfychain-postgres-") as folder:
         server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        # No test cuts the power, and each makes a database of its own.
+        server.psql("ALTER SYSTEM SET fsync = off;\nSELECT pg_reload_conf();")
         yield server.get_uri().partition("?host=")[2]
         server.cleanup()
+
+
+@asynccontextmanager
+async def _postgres_database(socket: str, template: str = "template1") -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    admin = await asyncpg.connect(host=socket, user="postgres", database="postgres")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield f"postgresql+asyncpg://postgres@/{name}?host={socket}"
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
 
 
 @pytest.fixture
 async def postgres_url(postgres_socket: str) -> AsyncIterator[str]:
     """The URL of a fresh, empty PostgreSQL database."""
-    name = f"test_{uuid4().hex}"
-    admin = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
-    await admin.execute(f"CREATE DATABASE {name}")
-    yield f"postgresql+asyncpg://postgres@/{name}?host={postgres_socket}"
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    async with _postgres_database(postgres_socket) as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -46,10 +57,54 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    """A migrated, otherwise empty database, once for each dialect."""
-    database = Database(database_url)
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    asyncio.run(_migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_socket: str) -> str:
+    """A migrated PostgreSQL database, to be used as a template."""
+
+    async def make() -> None:
+        admin = await asyncpg.connect(host=postgres_socket, user="postgres", database="postgres")
+        await admin.execute("CREATE DATABASE migrated")
+        await admin.close()
+        await _migrate(f"postgresql+asyncpg://postgres@/migrated?host={postgres_socket}")
+
+    asyncio.run(make())
+    return "migrated"
+
+
+async def _migrate(url: str) -> None:
+    database = Database(url)
     await database.migrate()
+    await database.close()
+
+
+@pytest.fixture
+async def sqlite_database(migrated_sqlite: Path, tmp_path: Path) -> AsyncIterator[Database]:
+    path = tmp_path / "comfychain.db"
+    shutil.copyfile(migrated_sqlite, path)
+    database = Database(f"sqlite+aiosqlite:///{path}")
     yield database
     await database.close()
+
+
+@pytest.fixture
+async def postgres_database(postgres_socket: str, migrated_postgres: str) -> AsyncIterator[Database]:
+    async with _postgres_database(postgres_socket, migrated_postgres) as url:
+        database = Database(url)
+        yield database
+        await database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Database:
+    """A migrated, otherwise empty database, once for each dialect."""
+    database = request.getfixturevalue(f"{request.param}_database")
+    assert isinstance(database, Database)
+    return database
