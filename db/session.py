@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from contracts.failures import ComfychainError, FailureCategory
 from db.migration import migrate
 from db.models.base import clean
+from db.sqlite_connection import connect
 
 #: Before this version, checkpoints that race with commits can corrupt a WAL database.
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -55,7 +56,9 @@ class Database:
             json_serializer=_to_json,
             pool_size=5 if self.is_sqlite else 10,
             max_overflow=10,
-            **({} if self.is_sqlite else {"pool_pre_ping": True}),
+            **(
+                {"connect_args": {"async_creator_fn": connect}} if self.is_sqlite else {"pool_pre_ping": True}
+            ),
         )
         self._writer = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
         self._reader = (
