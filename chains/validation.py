@@ -163,12 +163,17 @@ def _mend(data: Any, details: ErrorDetails, path: KeyPath) -> None:
     if place == ("name",):
         data["name"] = "unnamed"
         return
-    if path:
-        holder: Any = data
-        for part in path[:-1]:
+    if not path:
+        return
+    holder: Any = data
+    for part in path[:-1]:
+        try:
             holder = holder[part]
-        if isinstance(holder, list):
-            # Left in place, an item must not shift those after it.
-            holder[int(path[-1])] = ""
-        else:
-            holder.pop(path[-1], None)
+        except (LookupError, TypeError):
+            return  # Something around it was wrong too, and is gone already.
+    last = path[-1]
+    if isinstance(holder, dict):
+        holder.pop(str(last), None)
+    elif isinstance(holder, list):
+        # Left in place, an item does not shift those after it.
+        holder[int(last)] = ""

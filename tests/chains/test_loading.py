@@ -1,8 +1,11 @@
 """What a chain file may say, and what its author is told."""
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chains.definition import ChainDefinition, StepDefinition, Timeouts
 from chains.loader import LoadedChain, load_chain
@@ -365,3 +368,40 @@ def test_a_missing_step_is_a_key_error() -> None:
     assert definition.step("a").workflow == "g"
     with pytest.raises(KeyError):
         definition.step("b")
+
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a", "b/c", "{{ a.status }}", "{{ inputs.x }}", "{{", "3h", "g", "inputs", "lost"]),
+)
+words = [
+    *StepDefinition.model_fields,
+    *("graph", "place", "requires_approval", "timeout_hours", "max_retries", "queue", "queue_seconds"),
+    *("timeout", "on", "max_attempts", "name", "node", "primary", "type", "default", "a", "1.x"),
+]
+anything = st.recursive(
+    junk,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(words), inner, max_size=4),
+)
+chain_words = ["schema", *list(ChainDefinition.model_fields)[1:], "extra"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(chain_words), anything, max_size=5),
+    st.lists(st.dictionaries(st.sampled_from(words), anything, max_size=5), min_size=1, max_size=3),
+)
+def test_any_json_either_loads_or_is_refused_with_problems(chain: dict[str, Any], steps: list[Any]) -> None:
+    source = {"name": "x", **chain, "steps": [{"id": "a", "workflow": "g"}, *steps]}
+    before = json.dumps(source)
+    try:
+        loaded = load_chain(source, graphs={"g": GRAPH})
+    except InvalidChain as error:
+        listed = error.problems
+        assert any(problem.severity == "error" for problem in listed)
+    else:
+        assert load_chain(loaded.definition.model_dump(mode="json")).definition == loaded.definition
+    assert json.dumps(source) == before
