@@ -24,6 +24,8 @@ class StepInput(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
     step_run_id: str | None = None
     """Set by continue-as-new only; the rest then stands in the database."""
+    paused: bool = False
+    """Set by continue-as-new only: the step was told to pause before its next take."""
 
 
 class StepState(BaseModel):

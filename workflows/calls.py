@@ -1,5 +1,7 @@
 """How the workflows call activities: by the names and models of ``contracts``."""
 
+import asyncio
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -12,6 +14,7 @@ from contracts.names import Activity
 from workflows import policies
 
 Answer = TypeVar("Answer", bound=BaseModel)
+Result = TypeVar("Result")
 
 
 async def rows(activity: Activity, message: Message, answer: type[Answer]) -> Answer:
@@ -30,6 +33,19 @@ async def world(
         activity, message, result_type=answer, summary=summary[:200] or None, **options
     )
     return result
+
+
+async def seen_through(work: Coroutine[Any, Any, Result]) -> Result:
+    """Let ``work`` end even if a cancel comes meanwhile, which is then raised after it.
+
+    What it writes is in the database either way; whoever handles the cancel must know what that is.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await workflow.wait([task])
+        raise
 
 
 def reason(error: ActivityError) -> tuple[str, str]:

@@ -5,7 +5,8 @@ database. When Temporal suggests to continue as new, it drains and goes on from 
 """
 
 import asyncio
-from typing import Any
+import contextlib
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from temporalio import workflow
@@ -50,10 +51,12 @@ from contracts.names import (
 )
 from contracts.step import StepInput, StepResult
 from workflows import policies
-from workflows.calls import rows, surfaced, world
+from workflows.calls import rows, seen_through, surfaced, world
 from workflows.entry import Unusable, parse, parse_start
 from workflows.mailbox import Letter, Mailbox
 from workflows.schedule import Schedule
+
+CLOSED = frozenset({"completed", "failed", "cancelled"})
 
 
 class StepCommand(BaseModel):
@@ -78,6 +81,8 @@ class ChainWorkflow(Mailbox):
         self._status = "initializing"
         self._paused = False
         self._running: dict[str, asyncio.Task[StepResult | None]] = {}
+        self._started: set[str] = set()
+        """Those of the running whose workflow Temporal has started, so that it can be sent signals."""
         self._ended: list[str] = []
         self._changed = False
         self._phases: dict[str, str] = {}
@@ -89,16 +94,14 @@ class ChainWorkflow(Mailbox):
     async def run(self, input: Any = None, *extra: Any) -> ChainResult:
         chain_input = parse_start(ChainInput, input, extra)
         self._paused = chain_input.paused
-        opening = asyncio.create_task(self._open(chain_input))
         try:
-            await asyncio.shield(opening)
+            await seen_through(self._open(chain_input))
             if await self._drive():
-                await workflow.wait_condition(workflow.all_handlers_finished)
+                await self._quiet()
                 workflow.continue_as_new(ChainInput(continued=True, paused=self._paused))
         except (asyncio.CancelledError, ActivityError) as error:
-            if not is_cancelled_exception(error):
+            if not is_cancelled_exception(error) or not self._ready:
                 raise
-            await opening  # a chain whose rows exist is closed in them, however early the cancel came
             self._status = "cancelling"
             await self._cancel_children()
             await self._close(cancelled=True)
@@ -137,7 +140,11 @@ class ChainWorkflow(Mailbox):
         self._show_attributes()
 
     async def _finish(self) -> ChainResult:
-        closed = await self._close(cancelled=False)
+        """A cancel that comes now is too late: every step is settled, and the chain ends as they did."""
+        closing = asyncio.create_task(self._close(cancelled=False))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(closing)
+        closed = await closing
         if closed.status != "completed":
             raise ApplicationError(
                 closed.error or f"chain {self._name} ended {closed.status}",
@@ -161,8 +168,10 @@ class ChainWorkflow(Mailbox):
             ClosedChain,
         )
         self._status = closed.status
+        self._schedule.status.update(closed.steps)
+        self._phases.clear()
         self._show_attributes()
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._quiet()
         return closed
 
     # The loop.
@@ -210,13 +219,14 @@ class ChainWorkflow(Mailbox):
             self._changed = True
 
     async def _run_child(self, step_id: str) -> StepResult | None:
-        """The child's result; None if it was cancelled.
+        """The child's result; None if it was cancelled with the chain.
 
         A child that failed has settled its step and says so in its error's details. One that ended
-        otherwise (terminated, timed out) has not: the step is settled here, and its prompt stopped.
+        otherwise (terminated, timed out, cancelled by itself) may not have: the step is settled here, and
+        its prompt stopped.
         """
         try:
-            result: StepResult = await workflow.execute_child_workflow(
+            child = await workflow.start_child_workflow(
                 STEP_WORKFLOW,
                 StepInput(chain_id=self._chain_id, step_id=step_id),
                 id=f"{workflow.info().workflow_id}/{step_id}",
@@ -226,17 +236,23 @@ class ChainWorkflow(Mailbox):
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 static_summary=f"{self._name}: {step_id}",
             )
+            self._started.add(step_id)
+            result: StepResult = await child
             return result
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):
-                return None
+                if self._status == "cancelling":
+                    return None
+                return await self._settle_for(step_id, "cancelled", "cancelled")
             if isinstance(error.cause, ApplicationError) and error.cause.details:
                 return StepResult.model_validate(error.cause.details[0])
-            return await self._settle_for(step_id, str(error.cause or error))
+            return await self._settle_for(step_id, "failed", str(error.cause or error))
         except WorkflowAlreadyStartedError as error:
-            return await self._settle_for(step_id, str(error))
+            return await self._settle_for(step_id, "failed", str(error))
 
-    async def _settle_for(self, step_id: str, error: str) -> StepResult:
+    async def _settle_for(
+        self, step_id: str, outcome: Literal["failed", "cancelled"], error: str
+    ) -> StepResult:
         step_run = ids.step_run_id(self._chain_id, step_id)
         stop = StopPromptInput(step_run_id=step_run, reason=error[:500])
         await world(Activity.STOP_PROMPT, stop, StoppedPrompt, f"stop {step_id}", policies.stop_prompt())
@@ -244,7 +260,7 @@ class ChainWorkflow(Mailbox):
             Activity.SETTLE,
             SettleInput(
                 step_run_id=step_run,
-                outcome="failed",
+                outcome=outcome,
                 error_category=FailureCategory.INTERNAL,
                 error=f"the step's own workflow did not end by itself: {error}",
             ),
@@ -261,6 +277,7 @@ class ChainWorkflow(Mailbox):
         ended, self._ended = self._ended, []
         for step_id in ended:
             result = await self._running.pop(step_id)
+            self._started.discard(step_id)
             self._phases.pop(step_id, None)
             self._errors.pop(step_id, None)
             if result is not None and result.error:
@@ -296,6 +313,8 @@ class ChainWorkflow(Mailbox):
         return {"chain_id": self._chain_id}
 
     async def _obey(self, letter: Letter) -> None:
+        if self._status in CLOSED:
+            raise Unusable("the chain has ended; `comfychain chain retry` goes on with it")
         self._changed = True
         match letter.name:
             case Signal.PAUSE | Signal.RESUME:
@@ -353,6 +372,7 @@ class ChainWorkflow(Mailbox):
                 Message,
             )
         elif command.step in self._running:
+            await workflow.wait_condition(lambda: command.step in {*self._started, *self._ended})
             child = workflow.get_external_workflow_handle(f"{workflow.info().workflow_id}/{command.step}")
             try:
                 await child.signal(Signal.CANCEL_STEP, {"requested_by": command.requested_by})
@@ -389,7 +409,7 @@ class ChainWorkflow(Mailbox):
             name=self._name,
             status=f"executing_level_{self._schedule.current_level}" if running else self._status,
             phase="closed"
-            if self._status in ("completed", "failed", "cancelled")
+            if self._status in CLOSED
             else ("cancelling" if self._status == "cancelling" else "paused" if self._paused else "running"),
             current_level=self._schedule.current_level,
             steps=steps,

@@ -114,7 +114,10 @@ class Mailbox:
         key = (
             decision.idempotency_key or f"update:{workflow.info().workflow_id}:{update.id if update else ''}"
         )
-        answer = await self._record(decision, "update", key)
+        try:
+            answer = await self._record(decision, "update", key)
+        except Unusable as error:
+            raise ApplicationError(str(error), type=FailureCategory.INVALID_INPUT.value) from None
         if not answer.accepted:
             raise ApplicationError(
                 answer.message, answer, type=answer.refusal or FailureCategory.INVALID_INPUT.value
@@ -140,6 +143,12 @@ class Mailbox:
                 return done()
             await self._answer_mail()
         return True
+
+    async def _quiet(self) -> None:
+        """Until all mail is answered and no update is under way: nothing sent to this run is lost with it."""
+        while self._inbox or not workflow.all_handlers_finished():
+            await self._answer_mail()
+            await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
 
     async def _answer_mail(self) -> None:
         while self._inbox:

@@ -28,7 +28,7 @@ from contracts.failures import FailureCategory
 from contracts.names import STATUS_QUERY, STEP_WORKFLOW, Activity, InternalSignal, Signal
 from contracts.step import StepInput, StepResult, StepState
 from workflows import policies
-from workflows.calls import reason, rows, surfaced, world
+from workflows.calls import reason, rows, seen_through, surfaced, world
 from workflows.entry import Unusable, parse_start
 from workflows.mailbox import Letter, Mailbox
 
@@ -51,19 +51,21 @@ class StepWorkflow(Mailbox):
     @workflow.run
     async def run(self, input: Any = None, *extra: Any) -> StepResult:
         self._input = parse_start(StepInput, input, extra)
+        self._paused = self._input.paused
         try:
             settled = await self._drive()
         except (asyncio.CancelledError, ActivityError) as error:
             if not is_cancelled_exception(error):
                 raise
-            if self._ready:
-                await self._stop("cancelled")
-                await self._settle("cancelled")
-                await workflow.wait_condition(workflow.all_handlers_finished)
-            raise
-        await self._answer_mail()
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._result(settled)
+            if not self._ready:
+                raise
+            await self._stop("cancelled")
+            settled = await self._settle("cancelled")
+            await self._quiet()
+            if settled.phase == "cancelled":
+                raise
+        await self._quiet()
+        return self._result(settled)  # of a step that had ended when the cancel came, too
 
     def _result(self, settled: Settled) -> StepResult:
         result = StepResult(
@@ -101,8 +103,13 @@ class StepWorkflow(Mailbox):
             if settled.next == "done":
                 return settled
             if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(self._input.model_copy(update={"step_run_id": self._step_run_id}))
+                await self._quiet()
+                if self._cancelled_by is None:
+                    workflow.continue_as_new(
+                        self._input.model_copy(
+                            update={"step_run_id": self._step_run_id, "paused": self._paused}
+                        )
+                    )
 
     async def _prepare(self) -> Prepared:
         info = workflow.info()
@@ -112,11 +119,12 @@ class StepWorkflow(Mailbox):
             step_run_id=self._step_run_id or self._input.step_run_id,
             step=self._input,
         )
+        return await seen_through(self._prepare_with(message))
+
+    async def _prepare_with(self, message: PrepareInput) -> Prepared:
         try:
             prepared = await rows(Activity.PREPARE, message, Prepared)
         except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
             raise surfaced(error) from error
         self._step_run_id, self._take = prepared.step_run_id, prepared.take
         self._status = "executing"
@@ -203,7 +211,7 @@ class StepWorkflow(Mailbox):
                 "error": error,
             }
         )
-        settled = await rows(Activity.SETTLE, message, Settled)
+        settled = await seen_through(rows(Activity.SETTLE, message, Settled))
         if settled.next == "done":
             self._status, self._phase, self._error = settled.status, settled.phase, settled.error
         return settled
