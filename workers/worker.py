@@ -15,8 +15,9 @@ from contracts.names import TASK_QUEUE
 from workers.wiring import Household, connect_temporal, furnish, open_resources
 from workflows.chain import ChainWorkflow
 from workflows.step import StepWorkflow
+from workflows.unknown import UnknownWorkflow
 
-WORKFLOWS: list[type] = [ChainWorkflow, StepWorkflow]
+WORKFLOWS: list[type] = [ChainWorkflow, StepWorkflow, UnknownWorkflow]
 
 #: Renders wait for servers inside their activity, at the price of a coroutine each.
 _MAX_ACTIVITIES = 2_000
