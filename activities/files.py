@@ -106,11 +106,12 @@ class Files:
         if known is not None:
             return self.of_input(known)
         extension = extension_of(path.name)
-        input_id = str(uuid.uuid4())
+        # The same bytes get the same id, so that two who bring them at once write one object and one row.
+        input_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant_id}/{project_id}/{sha256}"))
         key = input_key(tenant_id, project_id, input_id, extension)
         await self._store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, move=False)
         async with self._database.write() as session:
-            row = await input_files.add(
+            row = await input_files.get(session, input_id) or await input_files.add(
                 session,
                 input_file_id=input_id,
                 sha256=sha256,

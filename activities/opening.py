@@ -162,6 +162,15 @@ class ChainOpening:
                 hint="start under another workflow id, or go on with it: `comfychain chain retry`",
             )
         async with self._database.write() as session:
+            # Temporal runs one workflow of an id at a time: an earlier run that has not closed its chain
+            # was terminated.
+            await chain_rows.close(
+                session,
+                chain.id,
+                status="failed",
+                error="its workflow ended without closing the chain",
+                error_category=FailureCategory.INTERNAL.value,
+            )
             await chain_rows.reopen(
                 session,
                 chain.id,

@@ -89,6 +89,9 @@ class Settling:
             return Settled(
                 next="waiting", status="executing", request_id=request.id, approval_timeout_seconds=left
             )
+        if request is not None and request.take < run.take:
+            # Done before, by a try whose answer was lost.
+            return Settled(next="again", status="executing")
         decision = None if request is None else await decisions.get_decision(session, request.id)
         if decision is None:
             raise ComfychainError(
