@@ -124,13 +124,13 @@ async def test_a_file_outside_the_input_folders_is_refused_and_named(house: Hous
 async def test_every_problem_of_a_definition_is_told_at_once_and_nothing_runs(house: House) -> None:
     handle = await house.start(
         chain(
-            step("a", "frane"),
-            step("b", parameters={"1.colour": 1}),
-            step("c", parameters={"1.color": "{{ d.output.image }}"}),
+            step("a", parameters={"7.color": 1}),
+            step("b", parameters={"1.color": "{{ c.output.image }}"}),
+            step("b"),
         )
     )
     error = await house.failure(handle)
     assert error.type == "invalid_input"
-    for problem in ("frane", "1.colour", "d.output.image"):
+    for problem in ("7.color", "no step 'c'", "steps[2].id"):
         assert problem in error.message
     assert not await house.runs(handle)
