@@ -164,6 +164,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA journal_mode = {journal_mode}")
     cursor.execute(f"PRAGMA synchronous = {synchronous}")
+    # A large transaction that spilled its pages before the commit would wait for readers in the middle of
+    # a statement, which runs on the event loop: those readers could then never finish.
+    cursor.execute("PRAGMA cache_spill = OFF")
     cursor.close()
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import aiosqlite
 
-
 _ENDS = ("commit", "rollback", "close")
 
 

@@ -15,13 +15,6 @@ from db.models import Document, InputFile
 from db.session import Database, journal_settings
 
 
-@pytest.fixture
-async def sqlite(tmp_path: Path) -> Database:
-    database = Database(f"sqlite+aiosqlite:///{tmp_path}/comfychain.db")
-    await database.migrate()
-    return database
-
-
 def test_wal_is_used_only_where_sqlite_is_known_to_be_safe() -> None:
     assert journal_settings((3, 51, 2)) == ("TRUNCATE", "FULL")
     assert journal_settings((3, 51, 3))[0] == "WAL"
@@ -33,21 +26,21 @@ async def test_the_database_says_its_journal_mode(database: Database) -> None:
     assert await database.journal_mode() == expected
 
 
-async def test_sqlite_s_writing_transactions_hold_the_write_lock_from_their_start(sqlite: Database) -> None:
-    async with sqlite.write() as session:
+async def test_sqlite_s_writing_transactions_hold_the_lock_from_their_start(
+    sqlite_database: Database,
+) -> None:
+    async with sqlite_database.write() as session:
         await session.execute(text("SELECT 1"))
-        other = sqlite3.connect(sqlite.url.database or "", timeout=0, isolation_level=None)
+        other = sqlite3.connect(sqlite_database.url.database or "", timeout=0, isolation_level=None)
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("BEGIN IMMEDIATE")
         other.close()
-    await sqlite.close()
 
 
-async def test_sqlite_enforces_foreign_keys(sqlite: Database) -> None:
-    async with sqlite.read() as session:
+async def test_sqlite_enforces_foreign_keys(sqlite_database: Database) -> None:
+    async with sqlite_database.read() as session:
         assert (await session.execute(text("PRAGMA foreign_keys"))).scalar_one() == 1
         assert (await session.execute(text("PRAGMA synchronous"))).scalar_one() == 2
-    await sqlite.close()
 
 
 async def test_a_failed_block_leaves_nothing_behind(database: Database) -> None:
@@ -96,19 +89,34 @@ async def test_eight_concurrent_writers_are_never_told_that_the_database_is_lock
         assert len((await session.scalars(select(Document.sha256))).all()) == 200
 
 
-async def test_writers_of_two_processes_wait_for_each_other(sqlite: Database) -> None:
-    neighbour = Database(sqlite.url.render_as_string(hide_password=False))
+async def test_writers_of_two_processes_wait_for_each_other(sqlite_database: Database) -> None:
+    neighbour = Database(sqlite_database.url.render_as_string(hide_password=False))
 
     async def write(database: Database, writer: int) -> None:
         for number in range(20):
             async with database.write() as session:
                 await documents.put(session, "graph", {"writer": writer, "number": number})
 
-    await asyncio.gather(*(write((sqlite, neighbour)[writer % 2], writer) for writer in range(4)))
-    async with sqlite.read() as session:
+    await asyncio.gather(*(write((sqlite_database, neighbour)[writer % 2], writer) for writer in range(4)))
+    async with sqlite_database.read() as session:
         assert len((await session.scalars(select(Document.sha256))).all()) == 80
     await neighbour.close()
-    await sqlite.close()
+
+
+async def test_a_large_write_goes_on_beside_an_open_reader(sqlite_database: Database) -> None:
+    inserted = asyncio.Event()
+
+    async def write() -> None:
+        async with sqlite_database.write() as session:
+            rows = [{"sha256": str(number), "kind": "graph", "body": "y" * 500} for number in range(20_000)]
+            await session.execute(insert(Document), rows)
+            inserted.set()
+
+    async with sqlite_database.read() as session:
+        await session.execute(select(Document.sha256))
+        writer = asyncio.create_task(write())
+        await inserted.wait()
+    await writer
 
 
 async def test_a_lock_that_lasts_is_a_retryable_error_that_says_what_to_look_for(
