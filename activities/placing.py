@@ -1,31 +1,31 @@
 """Where an attempt runs: the choice of a server, the reservation, and the graph bound for it."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from activities.choosing import NoServerFree, parameters_of, servers_of, survey
 from activities.preparing import definition_of
 from activities.servers import Servers
 from activities.turnstile import Turnstile
 from chains.definition import StepDefinition
 from comfyui.binding import BoundGraph, SeedPolicy, bind, reseed
 from comfyui.client import ComfyClient
-from comfyui.placement import Candidate, Requirement, choose
-from contracts.failures import ComfychainError, FailureCategory
-from contracts.files import FileRef, revive
+from contracts.files import FileRef
 from contracts.graphs import Graph, parse_graph
 from db import attempts, decisions, documents, steps
 from db import servers as server_rows
 from db.attempts import Submission
-from db.models import Attempt, StepRun
-from db.models import Server as ServerRow
+from db.models import Attempt, Server, StepRun
 from db.session import Database
 
 #: How long an attempt waits in line inside the worker before Temporal is asked to try again later: long
 #: enough that short steps follow one another without a gap, short enough to be a beat away.
 IN_LINE_SECONDS = 5.0
+_TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,6 @@ class Placed:
     document: dict[str, Any]
     """The bound graph."""
     files: list[FileRef]
-
-
-class NoServerFree(Exception):
-    """Every server that could take the step is busy, down or avoided; the message says which."""
 
 
 class Placing:
@@ -57,134 +53,85 @@ class Placing:
     async def place(self, run: StepRun, take: int) -> Placed:
         """Take over the step's open attempt on its server, or open one where there is room.
 
-        Raises ``NoServerFree`` after waiting in line in vain; ``ComfychainError``: no_server where no server
-        could ever take it (the message lists what each lacks), invalid_graph, already_used.
+        Raises ``NoServerFree`` after waiting in line in vain; ``ComfychainError``: no_server, missing_node or
+        missing_model where no server could ever take it (the message lists what each lacks),
+        invalid_graph, already_used.
         """
-        while True:
-            try:
-                return await self._try(run, take)
-            except NoServerFree as error:
-                if run.wait_reason != str(error):
-                    run.wait_reason = str(error)
-                    async with self._database.write() as session:
-                        await steps.set_phase(session, run.id, "waiting_for_server", wait_reason=str(error))
-                if not await self._line.wait(IN_LINE_SECONDS):
-                    raise
-
-    async def _try(self, run: StepRun, take: int) -> Placed:
-        graph = await self._graph(run)
-        try:
-            async with self._database.write() as session:
-                now = datetime.now(UTC)
-                attempt = await attempts.open_for(session, run.id)
-                if attempt is not None and attempt.server_name is not None:
-                    return await self._adopt(session, run, take, now)
-                return await self._open(session, run, take, graph, now)
-        except NoServerFree:
-            # Whoever waits behind may need another server than this one did.
-            self._line.free()
-            raise
-
-    async def _graph(self, run: StepRun) -> Graph:
         async with self._database.read() as session:
-            document = await documents.get(session, (run.settings or {})["graph_sha256"])
-            infos = [row.object_info_sha256 for row in await server_rows.list_servers(session)]
-        for sha256 in infos:
-            await self._servers.object_info(sha256)
-        return parse_graph(document)
+            attempt = await attempts.open_for(session, run.id)
+            graph = parse_graph(await documents.get(session, (run.settings or {})["graph_sha256"]))
+        if attempt is not None and attempt.server_name is not None:
+            return await self._adopt(run, take)
+        step = definition_of(run)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + IN_LINE_SECONDS
+        reason = "others that want the same server came first"
+        with self._line.join((graph.sha256, step.server.model_dump_json())) as turn:
+            while True:
+                if turn.is_next or turn.called:
+                    try:
+                        return await self._open(run, step, take, graph)
+                    except NoServerFree as error:
+                        reason = str(error)
+                        turn.pass_on()
+                if loop.time() >= deadline:
+                    raise NoServerFree(reason)
+                await turn.wait(min(_TELL_SECONDS, deadline - loop.time()))
+                if not turn.called:
+                    await self._tell(run, reason)
 
-    async def _adopt(self, session: AsyncSession, run: StepRun, take: int, now: datetime) -> Placed:
-        attempt = await attempts.open_or_adopt(session, run.id, take, now=now)
-        row = await server_rows.get(session, attempt.server_name or "")
-        document = await documents.get(session, attempt.graph_sha256 or "")
+    async def _tell(self, run: StepRun, reason: str) -> None:
+        """Let people see what a step waits for; a wait of moments is not worth a row."""
+        if run.wait_reason != reason:
+            run.wait_reason = reason
+            async with self._database.write() as session:
+                await steps.set_phase(session, run.id, "waiting_for_server", wait_reason=reason)
+
+    async def _adopt(self, run: StepRun, take: int) -> Placed:
+        async with self._database.write() as session:
+            attempt = await attempts.open_or_adopt(session, run.id, take, now=datetime.now(UTC))
+            row = await server_rows.get(session, attempt.server_name or "")
+            document = await documents.get(session, attempt.graph_sha256 or "")
         assert row is not None
         assert document is not None
         files = [FileRef.model_validate(item) for item in attempt.inputs or []]
         return Placed(attempt, attempt.token, await self._servers.client(row), document, files)
 
-    async def _open(
-        self, session: AsyncSession, run: StepRun, take: int, graph: Graph, now: datetime
-    ) -> Placed:
-        step = definition_of(run)
-        row = await self._choose(session, run, step, take, graph, now)
-        attempt = await attempts.open_or_adopt(session, run.id, take, now=now)
-        bound = await self._bind(session, run, step, attempt, graph, row)
-        if not await attempts.place(
-            session,
-            attempt.id,
-            attempt.token,
-            server_name=row.name,
-            server_url=row.url,
-            capacity=row.slots,
-            now=now,
-        ):
-            raise NoServerFree(f"{row.name} has just been taken")
-        files = [file for _, file in bound.files]
-        submission = Submission(
-            graph=bound.document,
-            parameters=run.parameters or {},
-            seeds=dict(bound.seeds),
-            inputs=[file.model_dump(mode="json") for file in files],
-            comfyui_version=row.version,
-            node_classes=tuple(bound.node_classes),
-            models=tuple(bound.models),
-        )
-        await attempts.record_submission(session, attempt.id, attempt.token, submission, now=now)
-        await steps.set_phase(session, run.id, "rendering")
-        return Placed(attempt, attempt.token, await self._servers.client(row), bound.document, files)
-
-    async def _choose(
-        self,
-        session: AsyncSession,
-        run: StepRun,
-        step: StepDefinition,
-        take: int,
-        graph: Graph,
-        now: datetime,
-    ) -> ServerRow:
-        known = {row.name: row for row in await server_rows.list_servers(session)}
-        reserved = await attempts.reservations(session)
-        warm = await attempts.last_models(session, list(known)) if step.server.prefer == "warm" else {}
-        candidates = [
-            Candidate(
-                server=(await self._servers.client(row)).server,
-                state=row.state,  # type: ignore[arg-type]
-                queue_running=row.queue_running or 0,
-                queue_pending=row.queue_pending or 0,
-                reserved=reserved.get(row.name, 0),
-                avoided_until=row.avoided_until,
-                object_info=self._servers.known_object_info(row.object_info_sha256),
-                warm_models=frozenset(warm.get(row.name, ())),
+    async def _open(self, run: StepRun, step: StepDefinition, take: int, graph: Graph) -> Placed:
+        """Choose on what is known, then choose again and reserve in the one transaction that counts."""
+        async with self._database.read() as session:
+            surveyed = await survey(session, self._servers, run, step, take, graph)
+            others = await servers_of(session, run, step.server.not_same_as)
+            surveyed.choose(await attempts.reservations(session), others, datetime.now(UTC))
+        async with self._database.write() as session:
+            now = datetime.now(UTC)
+            others = await servers_of(session, run, step.server.not_same_as)
+            row = surveyed.choose(await attempts.reservations(session), others, now)
+            attempt = await attempts.open_or_adopt(session, run.id, take, now=now)
+            bound = await self._bind(session, run, step, attempt, graph, row)
+            if not await attempts.place(
+                session,
+                attempt.id,
+                attempt.token,
+                server_name=row.name,
+                server_url=row.url,
+                capacity=row.slots,
+                now=now,
+            ):
+                raise NoServerFree(f"{row.name} has just been taken")
+            files = [file for _, file in bound.files]
+            submission = Submission(
+                graph=bound.document,
+                parameters=run.parameters or {},
+                seeds=dict(bound.seeds),
+                inputs=[file.model_dump(mode="json") for file in files],
+                comfyui_version=row.version,
+                node_classes=tuple(bound.node_classes),
+                models=tuple(bound.models),
             )
-            for row in known.values()
-        ]
-        draft = bind(graph, revive(run.parameters or {}), prefix="draft")
-        failed_on = await attempts.previous_servers(session, run.id, take) if step.retry.switch_server else []
-        requirement = Requirement(
-            name=step.server.name,
-            tags=frozenset(step.server.tags),
-            prefer=step.server.prefer or "idle",
-            not_same_as=await self._servers_of(session, run, step.server.not_same_as),
-            avoid=frozenset(failed_on),
-            document=draft.document,
-            files=frozenset(file.server_name for _, file in draft.files),
-        )
-        choice = choose(candidates, requirement, now=now)
-        if choice.impossible is not None:
-            raise ComfychainError(choice.category or FailureCategory.NO_SERVER, choice.impossible)
-        if choice.server is None:
-            raise NoServerFree(choice.waiting_reason)
-        return known[choice.server.name]
-
-    async def _servers_of(self, session: AsyncSession, run: StepRun, step_ids: list[str]) -> frozenset[str]:
-        """The servers on which other steps of the chain were last tried."""
-        if run.chain_id is None or not step_ids:
-            return frozenset()
-        tried = [
-            await attempts.for_step(session, other.id)
-            for other in await steps.named(session, run.chain_id, step_ids)
-        ]
-        return frozenset(own[-1].server_name for own in tried if own and own[-1].server_name)
+            await attempts.record_submission(session, attempt.id, attempt.token, submission, now=now)
+            await steps.set_phase(session, run.id, "rendering")
+        return Placed(attempt, attempt.token, await self._servers.client(row), bound.document, files)
 
     async def _bind(
         self,
@@ -193,9 +140,9 @@ class Placing:
         step: StepDefinition,
         attempt: Attempt,
         graph: Graph,
-        row: ServerRow,
+        row: Server,
     ) -> BoundGraph:
-        parameters = revive(run.parameters or {})
+        parameters = parameters_of(run)
         if attempt.take > 1:
             parameters = await self._reseeded(session, run, step, attempt.take, graph, parameters)
         return bind(

@@ -8,10 +8,11 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.capturing import capture
+from activities.choosing import NoServerFree
 from activities.errors import to_application_error, translated
 from activities.generating import Watch, generate
 from activities.leftover import cancelled_meanwhile
-from activities.placing import NoServerFree, Placed, Placing
+from activities.placing import Placed, Placing
 from activities.preparing import definition_of
 from activities.servers import Servers
 from activities.transferring import transfer
