@@ -5,9 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from activities.stopping import Stopping
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from activities.deciding import Deciding
 from activities.files import Files
@@ -18,16 +16,18 @@ from activities.preparing import Preparing
 from activities.rendering import Rendering
 from activities.servers import Servers
 from activities.settling import Settling
+from activities.stopping import Stopping
 from activities.visibility import SearchAttributes
 from comfyui.server import Auth
 from config.servers import ServerSettings
 from config.settings import Settings
-from contracts.failures import ComfychainError, FailureCategory
 from db import servers as server_rows
 from db.session import Database
 from storage.local import LocalStore
 from storage.store import Store
-from workflows.entry import DATA_CONVERTER
+from workers.temporal_client import connect_temporal
+
+__all__ = ["Household", "Resources", "connect_temporal", "furnish", "open_resources", "remember_servers"]
 
 
 @dataclass(frozen=True)
@@ -88,21 +88,6 @@ async def remember_servers(database: Database, settings: Settings) -> None:
 def resolve_auth(variable: str) -> Auth:
     """The headers that an environment variable holds for a server."""
     return Auth(headers=ServerSettings(url="http://server", auth=variable).headers())
-
-
-async def connect_temporal(settings: Settings) -> Client:
-    """Raises ``ComfychainError`` (lost) that names the address."""
-    address = settings.temporal_address or "127.0.0.1:7233"
-    try:
-        return await Client.connect(
-            address, namespace=settings.temporal_namespace, data_converter=DATA_CONVERTER
-        )
-    except (RPCError, RuntimeError) as error:
-        raise ComfychainError(
-            FailureCategory.LOST,
-            f"no Temporal server answers at {address}: {error}",
-            hint="start one with `comfychain up`, or set COMFYCHAIN_TEMPORAL_ADDRESS",
-        ) from error
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,17 @@
 """The group ``comfychain artifact``: reading artifacts and their bytes; verdicts stand in ``verdicts``."""
 
-import os
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from activities.copying import copy_out, publish, taken
 from comfychain.cli import artifact_changes, verdicts
 from comfychain.cli.chain_view import must_look
 from comfychain.cli.exits import run
-from comfychain.cli.folder import AsJson, DataDir, open_folder
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import iso, print_fields, print_json, print_table, say, size, when
 from contracts.failures import ComfychainError, FailureCategory
 from db import artifacts, attempts, decisions, steps, transfers
@@ -143,7 +145,7 @@ def show(id: ArtifactId, data_dir: DataDir = None, as_json: AsJson = False) -> N
                 )
                 for other in versions
             ],
-            title="\nVersions",
+            title="Versions",
         )
         if made:
             say(
@@ -180,9 +182,7 @@ def download(
                 artifact = await artifacts.get(session, id)
             if artifact is None or artifact.key is None:
                 raise no_such_artifact(id)
-            target = Path.cwd() if to is None else to
-            if target.is_dir():
-                target = target / artifact.local_filename
+            target = _target(to, artifact.local_filename)
             await _copy_out(resources.store, artifact.key, target)
             return target
 
@@ -193,19 +193,22 @@ def download(
         say(str(target))
 
 
+def _target(to: Path | None, name: str) -> Path:
+    """Raises ``ComfychainError`` (already_used) before anything is copied."""
+    target = Path.cwd() if to is None else to
+    if target.is_dir():
+        target = target / name
+    if target.exists():
+        raise taken(target)
+    return target
+
+
 async def _copy_out(store: Store, key: str, target: Path) -> None:
-    """Raises ``ComfychainError`` (already_used) if the file exists; half a file is never left under its name."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """Raises ``ComfychainError``: already_used if the file exists, invalid_input if it cannot be written."""
+    temporary = target.with_name(f".{target.name[:200]}.{uuid.uuid4().hex[:8]}.part")
     try:
-        async with store.get(key) as reader:
-            with temporary.open("xb") as file:
-                async for piece in reader:
-                    file.write(piece)
-        os.link(temporary, target)
-    except FileExistsError:
-        raise ComfychainError(
-            FailureCategory.ALREADY_USED, f"{target} exists already; nothing is overwritten", hint="use --to"
-        ) from None
+        await copy_out(store, key, temporary)
+        publish(temporary, target)
     except OSError as error:
         raise ComfychainError(
             FailureCategory.INVALID_INPUT, f"{target} cannot be written: {error.strerror}"

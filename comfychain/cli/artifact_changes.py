@@ -13,9 +13,11 @@ from temporalio.client import WorkflowFailureError
 
 from comfychain.cli.deciding import LATER, ring
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import AsJson, By, DataDir, connect, open_folder, person
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
-from comfyui.media import file_type_of, safe_extension
+from comfychain.cli.temporal import connect, person
+from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FILE_MARK
 from contracts.names import STEP_WORKFLOW, TASK_QUEUE
@@ -33,7 +35,7 @@ ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id
 
 def edit(
     id: ArtifactId,
-    file: Annotated[Path, typer.Argument(help="The edited file.")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The edited file.")],
     approve: Annotated[bool, typer.Option("--approve", help="Approve the output set with the edit.")] = False,
     data_dir: DataDir = None,
     by: By = None,
@@ -58,11 +60,9 @@ def edit(
 
 
 async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: bool) -> Artifact:
-    if not file.is_file():
-        raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no file {file}")
     async with resources.database.read() as session:
         old, step = await _made_in(session, id)
-    extension = safe_extension(file.name)
+    extension = extension_of(file.name)
     edited_id = str(uuid.uuid4())
     key = artifact_key(
         old.tenant_id, old.project_id, step.chain_id or step.id, step.step_id or "run", edited_id, extension
@@ -74,7 +74,7 @@ async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: 
     )
     edited = EditedFile(
         artifact_id=edited_id,
-        filename=file.name,
+        filename=display_name(file.name),
         key=key,
         local_path=str(resources.store.local_path(key) or resources.store.uri(key)),
         sha256=sha256,

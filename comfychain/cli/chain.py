@@ -7,7 +7,8 @@ import typer
 from comfychain.cli import chain_control, chain_export, chain_files, chain_start, chain_watch
 from comfychain.cli.chain_view import chain_json, chain_table, must_look, summary_json
 from comfychain.cli.exits import run
-from comfychain.cli.folder import AsJson, DataDir, open_folder
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import console, duration, print_fields, print_json, print_table, say, when
 from db import chains
 

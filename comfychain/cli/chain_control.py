@@ -10,8 +10,10 @@ from temporalio.service import RPCError
 
 from comfychain.cli.chain_view import ChainView, must_look
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import AsJson, By, DataDir, connect, open_folder, person
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
+from comfychain.cli.temporal import connect, person
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Signal
 from db import attempts, chains
@@ -85,7 +87,7 @@ async def _worker_stops(resources: Resources, chain_id: str) -> None:
     """Leave a worker the time to do it."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + _WORKER_SECONDS
-    while clock() < deadline and await _posted(resources, chain_id):
+    while clock() < deadline and await _posted(resources, chain_id):  # noqa: ASYNC110 - another process writes
         await asyncio.sleep(_LOOK_SECONDS)
 
 

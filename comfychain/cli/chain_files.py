@@ -1,6 +1,5 @@
 """``chain validate``, ``chain plan`` and ``chain schema``: what can be said without running anything."""
 
-import sys
 from collections import defaultdict
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from chains.problems import InvalidChain, Problem
 from chains.schema import json_schema
 from comfychain.cli.chain_source import ChainSource, load_source
 from comfychain.cli.exits import ExitCode, complain, exit_code_of
-from comfychain.cli.folder import AsJson
+from comfychain.cli.options import AsJson
 from comfychain.cli.output import note, print_json, print_table, say
 from config.settings import load_settings
 from contracts.failures import ComfychainError

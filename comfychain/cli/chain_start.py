@@ -1,18 +1,11 @@
 """``chain run`` and ``chain retry``: starting a chain's workflow."""
 
-import json
 import re
 import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
-from temporalio.client import Client
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError
 
 from activities.files import Files
 from chains.definition import ChainDefinition
@@ -22,15 +15,15 @@ from comfychain.cli.chain_source import ChainSource, load_source
 from comfychain.cli.chain_view import must_look
 from comfychain.cli.chain_watch import follow_to_end
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import AsJson, By, DataDir, connect, open_folder, person
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
+from comfychain.cli.starting import has_worker, start_chain
+from comfychain.cli.temporal import connect, person
 from contracts.chain import ChainInput
 from contracts.failures import ComfychainError, FailureCategory
-from contracts.names import CHAIN_WORKFLOW, TASK_QUEUE, Signal
-from workers.wiring import Resources
+from contracts.names import Signal
 
-#: DESIGN: the start input may have 1 MiB; Temporal itself refuses 2 MiB.
-_MAX_INPUT_BYTES = 1 << 20
 _STORED = re.compile(
     r"(?:artifact:|input:|file:).+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 )
@@ -102,7 +95,8 @@ async def _run_chain(
             say(f"started {definition.name} as {workflow_id}")
         if not await has_worker(client):
             note(
-                "no worker is there yet; the chain begins once one is: `comfychain up`, or `comfychain worker`"
+                "no worker is there yet; the chain begins once one is: "
+                "`comfychain up`, or `comfychain worker`"
             )
         if watch:
             return await follow_to_end(
@@ -174,48 +168,6 @@ async def _retry(
     return ExitCode.DONE
 
 
-async def start_chain(client: Client, workflow_id: str, chain_input: ChainInput) -> None:
-    """Raises ``ComfychainError``: already_used if a chain runs under this id, invalid_input, lost."""
-    if not workflow_id or "/" in workflow_id:
-        raise ComfychainError(
-            FailureCategory.INVALID_INPUT, f"{workflow_id!r} cannot be a chain's workflow id: no / is allowed"
-        )
-    message = chain_input.model_dump(mode="json", exclude_defaults=True)
-    size_bytes = len(json.dumps(message).encode())
-    if size_bytes > _MAX_INPUT_BYTES:
-        raise ComfychainError(
-            FailureCategory.INVALID_INPUT,
-            f"the chain with its graphs and parameters takes {size_bytes} bytes; at most {_MAX_INPUT_BYTES} go along",
-            hint="put the graphs into a folder of GRAPHS_PATH, and start the chain by its name from CHAINS_PATH",
-        )
-    try:
-        await client.start_workflow(CHAIN_WORKFLOW, message, id=workflow_id, task_queue=TASK_QUEUE)
-    except WorkflowAlreadyStartedError:
-        raise ComfychainError(
-            FailureCategory.ALREADY_USED,
-            f"a chain already runs as {workflow_id}",
-            hint="choose another --id",
-        ) from None
-    except RPCError as error:
-        raise ComfychainError(
-            FailureCategory.LOST, f"Temporal did not start the chain: {error.message}"
-        ) from error
-
-
-async def has_worker(client: Client, pid: int | None = None) -> bool:
-    """Whether a worker asks for work, this process if ``pid`` is given; true where Temporal does not tell."""
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace,
-        task_queue=TaskQueue(name=TASK_QUEUE),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    )
-    try:
-        answer = await client.workflow_service.describe_task_queue(request)
-    except RPCError:
-        return True
-    return any(pid is None or poller.identity.startswith(f"{pid}@") for poller in answer.pollers)
-
-
 def _input(
     source: ChainSource, reference: str, parameters: dict[str, Any], labels: dict[str, str], started_by: str
 ) -> ChainInput:
@@ -231,15 +183,19 @@ async def _store_files(definition: ChainDefinition, given: dict[str, str], files
     for name, value in given.items():
         if definition.inputs[name].type not in FILE_TYPES or _STORED.fullmatch(value):
             continue
-        path = Path(value).expanduser()
-        if not path.is_file():
-            raise ComfychainError(
-                FailureCategory.INVALID_INPUT,
-                f"input {name!r}: there is no file {path}",
-                hint="give a path here, artifact:ID, input:ID, or file:NAME under INPUT_DIRS",
-            )
-        stored[name] = f"input:{(await files.admit(path)).id}"
+        stored[name] = f"input:{(await files.admit(_local_file(name, value))).id}"
     return stored
+
+
+def _local_file(name: str, value: str) -> Path:
+    path = Path(value).expanduser()
+    if not path.is_file():
+        raise ComfychainError(
+            FailureCategory.INVALID_INPUT,
+            f"input {name!r}: there is no file {path}",
+            hint="give a path here, artifact:ID, input:ID, or file:NAME under INPUT_DIRS",
+        )
+    return path
 
 
 def pairs(options: list[str], option: str) -> dict[str, str]:

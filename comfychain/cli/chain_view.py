@@ -68,7 +68,7 @@ async def look(database: Database, ref: str, *, by_name: bool = False) -> ChainV
 
 
 async def must_look(database: Database, ref: str) -> ChainView:
-    """The chain that a person means by an id, a workflow id or a name. Raises ``ComfychainError`` (not_found)."""
+    """The chain that an id, a workflow id or a name means. Raises ``ComfychainError`` (not_found)."""
     view = await look(database, ref, by_name=True)
     if view is None:
         raise ComfychainError(

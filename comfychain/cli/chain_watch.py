@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from comfychain.cli.chain_view import ChainView, chain_json, chain_table, end_code, look, must_look
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import AsJson, DataDir, connect, open_folder
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import console, note, print_json, say
+from comfychain.cli.temporal import connect
 from contracts.failures import ComfychainError, FailureCategory
 from workers.wiring import Resources
 

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from temporalio.client import Client
+
 from comfychain.cli.running import Running
+from comfychain.cli.starting import has_worker
 from config.settings import ENV_PREFIX, Settings
 from contracts.failures import ComfychainError, FailureCategory
 from workers.children import Child
@@ -19,6 +22,8 @@ TEMPORAL_UI_PORT = 8233
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
+_WORKER_SECONDS = 30.0
+_LOOK_SECONDS = 0.05
 
 
 class Crew:
@@ -97,6 +102,16 @@ class Crew:
                     self._keep("Temporal server", self._temporal.start, self._temporal.wait, log)
                 )
             )
+
+    async def worker_is_there(self, client: Client) -> None:
+        """Wait until the worker asks for work; a slow one is reported, not waited for for ever."""
+        try:
+            async with asyncio.timeout(_WORKER_SECONDS):
+                while not await has_worker(client, self.worker_pid):  # noqa: ASYNC110 - Temporal rings no bell
+                    await asyncio.sleep(_LOOK_SECONDS)
+        except TimeoutError:
+            log = self._children["worker"].log
+            self._report(f"the worker is not there after {_WORKER_SECONDS:.0f} s; its log: {log}")
 
     async def stop(self) -> None:
         """Stop the worker first, so that it can say goodbye to Temporal; then the rest."""

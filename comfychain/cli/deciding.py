@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from temporalio.service import RPCError
 
 from activities.outbox import Outbox
-from comfychain.cli.folder import connect
+from comfychain.cli.temporal import connect
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import ComfychainError
 from db import decisions

@@ -13,9 +13,13 @@ from rich.text import Text
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
+#: Nothing is cut to a width where there is no screen.
+_NO_SCREEN_COLUMNS = 10_000
+
+
 def console() -> Console:
     """Standard output; NO_COLOR and pipes are honoured by rich."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _NO_SCREEN_COLUMNS)
 
 
 def say(text: str) -> None:
@@ -33,16 +37,20 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> Table:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     """A plain table; cells are shown as they are, without markup."""
-    made = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(printable(str(cell))) for cell in row))
     return made
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    console().print(table(columns, rows, title))
+    if title is not None:
+        say(f"\n{title}")
+    console().print(table(columns, rows))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -10,8 +11,8 @@ from temporalio.client import Client
 
 from activities.outbox import Outbox
 from comfychain.cli.chain_view import ChainView, look
-from comfychain.cli.folder import person
 from comfychain.cli.output import note, say
+from comfychain.cli.temporal import person
 from contracts.decisions import DecisionInput
 from contracts.failures import ComfychainError
 from db import artifacts, decisions
@@ -25,12 +26,9 @@ _YES = "--yes"
 class Questions:
     """Puts each pending request once. ``yes`` approves by itself and says so."""
 
-    def __init__(
-        self, resources: Resources, client: Client, temporal_address: str, workflow_id: str, *, yes: bool
-    ) -> None:
+    def __init__(self, resources: Resources, client: Client, workflow_id: str, *, yes: bool) -> None:
         self._resources = resources
         self._outbox = Outbox(resources.database, client)
-        self._temporal_address = temporal_address
         self._workflow_id = workflow_id
         self._yes = yes
         self._put: set[str] = set()
@@ -86,9 +84,11 @@ class Questions:
         say("  decide here, or from another terminal with one of")
         data_dir = self._resources.settings.data_dir
         say(f"    comfychain artifact approve {step.latest_artifact_id} --data-dir {data_dir}")
+        address = self._resources.settings.temporal_address
+        verdict = json.dumps({"step": step.step_id})
         say(
-            f"    temporal workflow signal --address {self._temporal_address} --workflow-id {self._workflow_id}"
-            f' --name approve --input \'{{"step": "{step.step_id}"}}\''
+            f"    temporal workflow signal --address {address} --workflow-id {self._workflow_id} "
+            f"--name approve --input '{verdict}'"
         )
 
     def _prompt(self, step: StepRun) -> None:

@@ -2,8 +2,12 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from comfychain.cli.exits import ExitCode
+
+Answer = TypeVar("Answer")
 
 
 class StopSignal:
@@ -19,6 +23,18 @@ class StopSignal:
     def _stop(self, number: signal.Signals) -> None:
         self._first = self._first or number
         self.event.set()
+
+    async def or_else(self, work: Coroutine[Any, Any, Answer]) -> Answer | None:
+        """Run ``work``; None if the signal came first, and the work was cancelled."""
+        working = asyncio.create_task(work)
+        stopped = asyncio.create_task(self.event.wait())
+        try:
+            await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            working.cancel()
+            stopped.cancel()
+            await asyncio.gather(working, stopped, return_exceptions=True)
 
     @property
     def exit_code(self) -> ExitCode:

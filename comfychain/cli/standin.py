@@ -27,6 +27,6 @@ def standin(
 async def _serve(folder: Path, host: str, port: int, name: str) -> ExitCode:
     stop = StopSignal()
     async with StandIn(folder, host=host, port=port, name=name, owns_process=True) as server:
-        say(f"{name} listens at {server.url}, its folders are in {folder.absolute()}")
+        say(f"{name} listens at {server.url}, its folders are in {folder}")
         await stop.event.wait()
     return stop.exit_code

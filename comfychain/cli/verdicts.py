@@ -8,8 +8,10 @@ import typer
 
 from comfychain.cli.deciding import LATER, decide, ring
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import AsJson, By, DataDir, open_folder, person
+from comfychain.cli.folder import open_folder
+from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
+from comfychain.cli.temporal import person
 from contracts.decisions import DecisionInput
 from contracts.failures import FailureCategory
 

@@ -3,26 +3,20 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 import uvloop
 
 from comfychain.cli.exits import ExitCode, complain, exit_code_of
-from comfychain.cli.folder import DataDir, settings_for
+from comfychain.cli.options import DataDir, ServerOption
 from comfychain.cli.signals import StopSignal
-from config.servers import parse_server_options
+from comfychain.cli.temporal import settings_for, with_servers
 from config.settings import Settings
 from contracts.failures import ComfychainError, FailureCategory
-from workers.wiring import connect_temporal
+from workers.temporal_client import connect_temporal
 from workers.worker import run_worker
 
 _LOOK_SECONDS = 0.1
-
-ServerOption = Annotated[
-    list[str], typer.Option("--server", help="[name=]url of a ComfyUI server; may be given many times.")
-]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +24,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 
 @app.command()
-def worker(data_dir: DataDir = None, server: ServerOption = []) -> None:  # noqa: B006 - typer copies it
+def worker(data_dir: DataDir = None, server: ServerOption = None) -> None:
     """Run a worker until Ctrl-C.
 
     Temporal is the server that COMFYCHAIN_TEMPORAL_ADDRESS names, or the one that `comfychain up` has
@@ -40,19 +34,13 @@ def worker(data_dir: DataDir = None, server: ServerOption = []) -> None:  # noqa
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     try:
-        settings = with_servers(settings_for(data_dir), server)
+        settings = with_servers(settings_for(data_dir), server or [])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             code = runner.run(_work(settings))
     except ComfychainError as error:
         complain(error)
         code = exit_code_of(error.category.value)
     raise typer.Exit(code)
-
-
-def with_servers(settings: Settings, options: Sequence[str]) -> Settings:
-    """The settings with the servers of the command line besides; one of the same name replaces it."""
-    servers = {server.name: server for server in (*settings.servers, *parse_server_options(options))}
-    return settings.model_copy(update={"servers": tuple(servers.values())})
 
 
 async def _work(settings: Settings) -> ExitCode:

@@ -1,0 +1,35 @@
+"""Options that several commands share. Light to import."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of the data (default: COMFYCHAIN_DATA_DIR, or ./data)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+By = Annotated[str | None, typer.Option("--by", help="Who does it (default: your user name).")]
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option("--server", help="[name=]url of a ComfyUI server; may be given many times."),
+]
+TemporalPort = Annotated[
+    int | None,
+    typer.Option(
+        "--temporal-port",
+        min=0,
+        max=65535,
+        help="Default: 7233, or any free one if that is in use; 0: any free one.",
+    ),
+]
+TemporalUiPort = Annotated[
+    int | None,
+    typer.Option(
+        "--temporal-ui-port",
+        min=0,
+        max=65535,
+        help="Default: 8233, or any free one if that is in use; 0: any free one.",
+    ),
+]
