@@ -182,8 +182,10 @@ class StepWorkflow(Mailbox):
             if settled.next != "waiting":
                 self._request_id = None
                 return settled
+            if settled.request_id != request_id or timeout_seconds is not None:
+                timeout_seconds = settled.approval_timeout_seconds
+            # Else its time is up and it is held: a doorbell that rang for nothing must not run it out again.
             self._request_id = request_id = settled.request_id
-            timeout_seconds = settled.approval_timeout_seconds
 
     async def _wait_for_decision(self, request_id: str, timeout_seconds: float | None) -> float | None:
         """Return once somebody or the timer may have decided; the answer is the time left for a next wait."""
