@@ -1,0 +1,61 @@
+"""What is asked often is answered from an index, however long the tables have grown."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from db import artifacts, attempts, chains, outbox, steps
+from db.pages import encode_cursor
+from db.session import Database
+from tests.db.runs import NOW
+
+CURSOR = encode_cursor(NOW, "id")
+
+QUESTIONS: dict[str, tuple[Callable[[AsyncSession], Awaitable[object]], str]] = {
+    "a later page of chains": (lambda s: chains.list_chains(s, after=CURSOR), "idx_chains_started"),
+    "a later page of artifacts": (
+        lambda s: artifacts.list_artifacts(s, after=CURSOR),
+        "idx_artifacts_created",
+    ),
+    "a later page of steps": (lambda s: steps.list_steps(s, after=CURSOR), "idx_workflows_queued"),
+    "a chain's lowest unsettled level": (
+        lambda s: chains.touch_level(s, "id"),
+        "idx_workflows_unsettled_level",
+    ),
+    "a chain by workflow id": (
+        lambda s: chains.find(s, "id"),
+        "uq_chains|idx_chains_temporal|sqlite_autoindex_chains",
+    ),
+    "the open attempt of a step": (
+        lambda s: attempts.open_for(s, "id"),
+        "idx_attempts_one_open_per_workflow",
+    ),
+    "messages that are due": (lambda s: outbox.has_due(s, NOW), "idx_outbox_due"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_a_frequent_question_reads_an_index_and_no_whole_table(
+    sqlite_database: Database, question: str
+) -> None:
+    ask, index = QUESTIONS[question]
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        asked.append((statement, parameters))
+
+    async with sqlite_database.write() as session:
+        event.listen(sqlite_database.engine.sync_engine, "before_cursor_execute", note)
+        await ask(session)
+        event.remove(sqlite_database.engine.sync_engine, "before_cursor_execute", note)
+        ((statement, parameters),) = asked
+        connection = await session.connection()
+        plan = [
+            row.detail
+            for row in await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert any(name in line for line in plan for name in index.split("|")), plan
+    assert not [line for line in plan if line.startswith("SCAN") and "INDEX" not in line], plan
