@@ -18,6 +18,7 @@ async def connect_temporal(settings: Settings) -> Client:
     except (RPCError, RuntimeError) as error:
         raise ComfychainError(
             FailureCategory.LOST,
-            f"no Temporal server answers at {address}: {error}",
+            f"no Temporal server answers at {address}",
             hint="start one with `comfychain up`, or set COMFYCHAIN_TEMPORAL_ADDRESS",
+            details={"error": str(error)},
         ) from error

@@ -8,7 +8,7 @@ import typer
 from activities.library import read_graph
 from comfychain.cli.exits import complain, exit_code_of
 from comfychain.cli.options import AsJson
-from comfychain.cli.output import print_json, print_table, say
+from comfychain.cli.output import print_json, print_table
 from contracts.failures import ComfychainError
 from contracts.graphs import Graph, GraphInput, GraphNode, parse_graph
 

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from contracts.files import FILE_MARK
+
 _SIZE_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -54,11 +56,28 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Name and value per line; what is None or empty is left out."""
-    shown = [(name, str(value)) for name, value in fields if value not in (None, "", [], {})]
+    """Name and value per line; what is None or empty is left out, and structures are JSON."""
+    shown = [(name, _shown(value)) for name, value in fields if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         say(f"{name:<{width}}  {value}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, (dict, list)):
+        return json.dumps(_short(value), ensure_ascii=False, default=str)
+    return str(value)
+
+
+def _short(value: Any) -> Any:
+    """References to files as people write them: ``artifact:ID``."""
+    if isinstance(value, dict):
+        if set(value) == {FILE_MARK}:
+            value = value[FILE_MARK]
+        if {"kind", "id", "sha256"} <= set(value):
+            return f"{value['kind']}:{value['id']}"
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list) else value
 
 
 def printable(text: str) -> str:
