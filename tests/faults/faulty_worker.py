@@ -1,0 +1,101 @@
+"""The real worker as a process in which one thing may go wrong: ``python -m tests.faults.faulty_worker``.
+
+Its one argument is ``Orders`` as JSON. Waits that take half a minute in production (a silent server, a dead
+worker) are made short, so that many deaths fit into one test run; nothing else differs.
+"""
+
+import asyncio
+import functools
+import json
+import resource
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+import activities.generating
+import activities.placing
+import activities.servers
+import workers.worker
+import workflows.policies
+from config.servers import ServerSettings
+from config.settings import Settings, load_settings
+from tests.faults.points import Fault, Points
+
+HEARTBEAT_SECONDS = 4.0
+LOST_SECONDS = 2.5
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker process is to do. ``max_file_bytes`` is a limit of the operating system, which makes
+    every longer file fail as a full disk does."""
+
+    data_dir: str
+    temporal_address: str
+    task_queue: str
+    servers: dict[str, str]
+    fault: Fault | None = None
+    trace: str | None = None
+    max_file_bytes: int | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Orders":
+        body = json.loads(text)
+        return cls(**{**body, "fault": Fault(**body["fault"]) if body["fault"] else None})
+
+    def settings(self) -> Settings:
+        return load_settings(
+            data_dir=Path(self.data_dir),
+            temporal_address=self.temporal_address,
+            servers=tuple(ServerSettings(name=name, url=url) for name, url in self.servers.items()),
+        )
+
+
+def work(orders: Orders) -> None:
+    """Run the worker until SIGTERM, or until its fault ends it."""
+    _hurry(orders.task_queue)
+    Points(orders.fault, Path(orders.trace) if orders.trace else None).install()
+    if orders.max_file_bytes is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that the write fails instead of the process
+        resource.setrlimit(resource.RLIMIT_FSIZE, (orders.max_file_bytes, resource.RLIM_INFINITY))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(orders.settings()))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await workers.worker.run_worker(settings, stop)
+
+
+def _hurry(task_queue: str) -> None:
+    workers.worker.TASK_QUEUE = task_queue  # type: ignore[misc]
+    workers.worker.build_worker = functools.partial(
+        workers.worker.build_worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1)
+    )
+    for name in ("render", "open_chain", "stop_prompt"):
+        setattr(workflows.policies, name, _with_short_heartbeat(getattr(workflows.policies, name)))
+    activities.generating._LOST_SECONDS = LOST_SECONDS
+    activities.generating._LOOK_AGAIN_SECONDS = 0.1
+    activities.placing.IN_LINE_SECONDS = 1.0
+    activities.servers._LOOK_SECONDS = 0.5
+
+
+def _with_short_heartbeat(policy: Any) -> Any:
+    @functools.wraps(policy)
+    def hurried(*args: Any) -> dict[str, Any]:
+        return {**policy(*args), "heartbeat_timeout": timedelta(seconds=HEARTBEAT_SECONDS)}
+
+    return hurried
+
+
+if __name__ == "__main__":
+    work(Orders.from_json(sys.argv[1]))
