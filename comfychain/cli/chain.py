@@ -10,6 +10,7 @@ from comfychain.cli.exits import run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import console, duration, print_fields, print_json, print_table, say, when
+from comfychain.cli.temporal import command
 from db import chains
 
 app = typer.Typer(
@@ -105,7 +106,8 @@ def show(
         )
         for step in view.steps:
             if step.id in view.questions:
-                say(f"step {step.step_id} waits for: comfychain artifact approve {step.latest_artifact_id}")
+                approve = command(resources.settings, f"artifact approve {step.latest_artifact_id}")
+                say(f"step {step.step_id} waits: {approve}")
 
     run(read())
 

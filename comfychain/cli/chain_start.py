@@ -19,7 +19,7 @@ from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.starting import has_worker, start_chain
-from comfychain.cli.temporal import connect, person
+from comfychain.cli.temporal import command, connect, person
 from contracts.chain import ChainInput
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Signal
@@ -89,6 +89,7 @@ async def _run_chain(
         client = await connect(resources.settings)
         parameters = await _store_files(definition, given, resources.files)
         workflow_id = workflow_id or f"{_slug(definition.name)}-{uuid.uuid4().hex[:8]}"
+        await _refuse_used(resources, workflow_id)
         chain_input = _input(source, reference, parameters, labels, started_by)
         await start_chain(client, workflow_id, chain_input)
         if not as_json:
@@ -105,8 +106,20 @@ async def _run_chain(
         if as_json:
             print_json({"workflow_id": workflow_id, "name": definition.name})
         else:
-            say(f"follow it with: comfychain chain watch {workflow_id}")
+            say(f"follow it with: {command(resources.settings, f'chain watch {workflow_id}')}")
     return ExitCode.DONE
+
+
+async def _refuse_used(resources: Resources, workflow_id: str) -> None:
+    """Temporal would take the id of a closed chain, and the workflow would fail a moment later."""
+    async with resources.database.read() as session:
+        used = await chains.find(session, workflow_id)
+    if used is not None:
+        raise ComfychainError(
+            FailureCategory.ALREADY_USED,
+            f"the workflow id {workflow_id} belongs to chain {used.id} ({used.name}, {used.status})",
+            hint=f"choose another --id, or go on with that chain: comfychain chain retry {workflow_id}",
+        )
 
 
 def retry(
@@ -161,10 +174,8 @@ async def _retry(
         if as_json:
             print_json({"workflow_id": chain.temporal_workflow_id, "retried": True})
         else:
-            say(
-                f"retrying {chain.temporal_workflow_id}; follow it with: "
-                f"comfychain chain watch {chain.temporal_workflow_id}"
-            )
+            follow = command(resources.settings, f"chain watch {chain.temporal_workflow_id}")
+            say(f"retrying {chain.temporal_workflow_id}; follow it with: {follow}")
     return ExitCode.DONE
 
 

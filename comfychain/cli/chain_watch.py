@@ -17,7 +17,7 @@ from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import console, note, print_json, say
-from comfychain.cli.temporal import connect
+from comfychain.cli.temporal import command, connect
 from contracts.failures import ComfychainError, FailureCategory
 from workers.wiring import Resources
 
@@ -97,7 +97,8 @@ async def follow_to_end(
     if not followed.is_closed:
         for step in followed.steps:
             if step.id in followed.questions and not as_json:
-                say(f"step {step.step_id} waits: comfychain artifact approve {step.latest_artifact_id}")
+                approve = command(resources.settings, f"artifact approve {step.latest_artifact_id}")
+                say(f"step {step.step_id} waits: {approve}")
         return ExitCode.WAITING
     if followed.chain.error_message:
         note(f"error: {followed.chain.error_message}")

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from activities.outbox import Outbox
 from comfychain.cli.chain_view import ChainView, look
 from comfychain.cli.output import note, say
-from comfychain.cli.temporal import person
+from comfychain.cli.temporal import command, person
 from contracts.decisions import DecisionInput
 from contracts.failures import ComfychainError
 from db import artifacts, decisions
@@ -82,8 +82,7 @@ class Questions:
         if artifact is not None:
             say(f"  look at it:      {artifact.local_path}")
         say("  decide here, or from another terminal with one of")
-        data_dir = self._resources.settings.data_dir
-        say(f"    comfychain artifact approve {step.latest_artifact_id} --data-dir {data_dir}")
+        say(f"    {command(self._resources.settings, f'artifact approve {step.latest_artifact_id}')}")
         address = self._resources.settings.temporal_address
         verdict = json.dumps({"step": step.step_id})
         say(

@@ -5,6 +5,7 @@ Light to import.
 
 import asyncio
 import getpass
+import shlex
 from pathlib import Path
 
 from temporalio.client import Client
@@ -44,6 +45,13 @@ async def connect(settings: Settings) -> Client:
             f"no Temporal server answers at {settings.temporal_address}",
             hint="start one with `comfychain up`, or set COMFYCHAIN_TEMPORAL_ADDRESS",
         ) from None
+
+
+def command(settings: Settings, words: str) -> str:
+    """A command line of ours that works on the same data folder when it is typed here."""
+    if settings.data_dir == load_settings().data_dir:
+        return f"comfychain {words}"
+    return f"comfychain {words} --data-dir {shlex.quote(str(settings.data_dir))}"
 
 
 def person(by: str | None) -> str:
