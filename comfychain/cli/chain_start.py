@@ -23,6 +23,8 @@ from comfychain.cli.temporal import command, connect, person
 from contracts.chain import ChainInput
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Signal
+from db import chains
+from workers.wiring import Resources
 
 _STORED = re.compile(
     r"(?:artifact:|input:|file:).+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
