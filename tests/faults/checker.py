@@ -1,4 +1,4 @@
-"""The invariants that no fault may break, checked against the database, the store, Temporal and the servers."""
+"""The invariants that no fault may break, held against database, store, Temporal and servers."""
 
 import hashlib
 from collections import Counter

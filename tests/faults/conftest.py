@@ -7,10 +7,23 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
+from tests.faults.figures import Figures
 from tests.faults.processes import StandInProcess
 from tests.faults.scene import Scene, open_scene
 from workers.temporal_server import TemporalServer
 from workflows.entry import DATA_CONVERTER
+
+_FIGURES = Figures()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _FIGURES.lines():
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figures() -> Figures:
+    return _FIGURES
 
 
 class HastyTemporal(TemporalServer):

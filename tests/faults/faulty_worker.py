@@ -77,7 +77,7 @@ async def _run(settings: Settings) -> None:
 
 
 def _hurry(task_queue: str) -> None:
-    workers.worker.TASK_QUEUE = task_queue  # type: ignore[misc]
+    setattr(workers.worker, "TASK_QUEUE", task_queue)  # noqa: B010 - it is a name of another module
     workers.worker.build_worker = functools.partial(
         workers.worker.build_worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1)
     )

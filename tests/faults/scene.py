@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
@@ -71,12 +72,10 @@ class Scene:
         return result
 
     async def failure(self, handle: Handle) -> ApplicationError:
-        try:
-            result = await asyncio.wait_for(handle.result(), PATIENCE_SECONDS)
-        except WorkflowFailureError as error:
-            assert isinstance(error.cause, ApplicationError), f"{error.cause!r}"
-            return error.cause
-        raise AssertionError(f"it completed with {result}")
+        with pytest.raises(WorkflowFailureError) as failed:
+            await asyncio.wait_for(handle.result(), PATIENCE_SECONDS)
+        assert isinstance(failed.value.cause, ApplicationError), f"{failed.value.cause!r}"
+        return failed.value.cause
 
     async def ended(self, handle: Handle) -> WorkflowExecutionStatus:
         """However it ended."""
