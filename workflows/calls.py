@@ -17,10 +17,24 @@ Answer = TypeVar("Answer", bound=BaseModel)
 Result = TypeVar("Result")
 
 
+async def seen_through(work: Coroutine[Any, Any, Result]) -> Result:
+    """Let ``work`` end even if a cancel comes meanwhile, which is then raised after it.
+
+    Awaited directly, an operation that is cancelled and succeeds all the same swallows the cancel, and the
+    workflow waits on for ever. What it did stands either way, and whoever handles the cancel may look.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await workflow.wait([task])
+        raise
+
+
 async def rows(activity: Activity, message: Message, answer: type[Answer]) -> Answer:
     """Run a local activity: one that only touches rows, so its few milliseconds need no task of their own."""
-    result: Answer = await workflow.execute_local_activity(
-        activity, message, result_type=answer, **policies.rows_only()
+    result: Answer = await seen_through(
+        workflow.execute_local_activity(activity, message, result_type=answer, **policies.rows_only())
     )
     return result
 
@@ -33,19 +47,6 @@ async def world(
         activity, message, result_type=answer, summary=summary[:200] or None, **options
     )
     return result
-
-
-async def seen_through(work: Coroutine[Any, Any, Result]) -> Result:
-    """Let ``work`` end even if a cancel comes meanwhile, which is then raised after it.
-
-    What it writes is in the database either way; whoever handles the cancel must know what that is.
-    """
-    task = asyncio.create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await workflow.wait([task])
-        raise
 
 
 def reason(error: ActivityError) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
 from contracts import ids, plans
 from contracts.activities import (
@@ -226,18 +226,7 @@ class ChainWorkflow(Mailbox):
         its prompt stopped.
         """
         try:
-            child = await workflow.start_child_workflow(
-                STEP_WORKFLOW,
-                StepInput(chain_id=self._chain_id, step_id=step_id),
-                id=f"{workflow.info().workflow_id}/{step_id}",
-                result_type=StepResult,
-                parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
-                cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                static_summary=f"{self._name}: {step_id}",
-            )
-            self._started.add(step_id)
-            result: StepResult = await child
+            result: StepResult = await (await self._start_child(step_id))
             return result
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):
@@ -249,6 +238,28 @@ class ChainWorkflow(Mailbox):
             return await self._settle_for(step_id, "failed", str(error.cause or error))
         except WorkflowAlreadyStartedError as error:
             return await self._settle_for(step_id, "failed", str(error))
+
+    async def _start_child(self, step_id: str) -> ChildWorkflowHandle[Any, StepResult]:
+        """A child that starts while it is being cancelled is cancelled once it has; it must not be lost."""
+        starting = asyncio.create_task(
+            workflow.start_child_workflow(
+                STEP_WORKFLOW,
+                StepInput(chain_id=self._chain_id, step_id=step_id),
+                id=f"{workflow.info().workflow_id}/{step_id}",
+                result_type=StepResult,
+                parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
+                cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                static_summary=f"{self._name}: {step_id}",
+            )
+        )
+        try:
+            child = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            child = await starting
+            child.cancel()
+        self._started.add(step_id)
+        return child
 
     async def _settle_for(
         self, step_id: str, outcome: Literal["failed", "cancelled"], error: str
@@ -375,7 +386,7 @@ class ChainWorkflow(Mailbox):
             await workflow.wait_condition(lambda: command.step in {*self._started, *self._ended})
             child = workflow.get_external_workflow_handle(f"{workflow.info().workflow_id}/{command.step}")
             try:
-                await child.signal(Signal.CANCEL_STEP, {"requested_by": command.requested_by})
+                await seen_through(child.signal(Signal.CANCEL_STEP, {"requested_by": command.requested_by}))
             except ApplicationError as error:
                 raise Unusable(f"step: {command.step} has just ended ({error.message})") from None
         else:

@@ -213,7 +213,7 @@ class StepWorkflow(Mailbox):
                 "error": error,
             }
         )
-        settled = await seen_through(rows(Activity.SETTLE, message, Settled))
+        settled = await rows(Activity.SETTLE, message, Settled)
         if settled.next == "done":
             self._status, self._phase, self._error = settled.status, settled.phase, settled.error
         return settled
@@ -253,7 +253,9 @@ class StepWorkflow(Mailbox):
             return
         chain = workflow.get_external_workflow_handle(parent.workflow_id)
         try:
-            await chain.signal(InternalSignal.STEP_PHASE, {"step": self._input.step_id, "phase": phase})
+            await seen_through(
+                chain.signal(InternalSignal.STEP_PHASE, {"step": self._input.step_id, "phase": phase})
+            )
         except ApplicationError as error:
             workflow.logger.warning("the chain could not be told about %s: %s", phase, error)
 
