@@ -56,7 +56,7 @@ async def survey(
     draft = bind(graph, parameters_of(run), prefix="draft")
     return Survey(
         rows=rows,
-        candidates=[await _candidate(servers, row, warm.get(row.name, [])) for row in rows.values()],
+        candidates=[await _candidate(session, servers, row, warm.get(row.name, [])) for row in rows.values()],
         requirement=Requirement(
             document=draft.document,
             name=step.server.name,
@@ -68,14 +68,16 @@ async def survey(
     )
 
 
-async def _candidate(servers: Servers, row: Server, warm_models: list[str]) -> Candidate:
+async def _candidate(
+    session: AsyncSession, servers: Servers, row: Server, warm_models: list[str]
+) -> Candidate:
     return Candidate(
         server=(await servers.client(row)).server,
         state=row.state,  # type: ignore[arg-type]
         queue_running=row.queue_running or 0,
         queue_pending=row.queue_pending or 0,
         avoided_until=row.avoided_until,
-        object_info=await servers.object_info(row.object_info_sha256),
+        object_info=await servers.object_info(session, row.object_info_sha256),
         warm_models=frozenset(warm_models),
     )
 

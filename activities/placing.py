@@ -149,7 +149,7 @@ class Placing:
             graph,
             parameters,
             prefix=f"{run.step_id or 'run'}-{attempt.number}-{attempt.prompt_id[:8]}",
-            object_info=self._servers.known_object_info(row.object_info_sha256),
+            object_info=await self._servers.object_info(session, row.object_info_sha256),
         )
 
     async def _reseeded(

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from comfyui.health import probe
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from comfyui.client import ComfyClient
+from comfyui.health import probe
+from comfyui.http import HttpTimeouts
 from comfyui.server import Auth, Server
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, documents
@@ -19,6 +21,9 @@ from db.session import Database
 _LOOK_SECONDS = 5.0
 #: Node classes and model lists change when somebody installs something: a minute late is soon enough.
 _OBJECT_INFO_SECONDS = 60.0
+#: Two unanswered polls must fit into the heartbeat timeout of 30 s, or a hung server would cost a render its
+#: worker instead of its server, and the successor's patience would begin anew.
+_TIMEOUTS = HttpTimeouts(connect_seconds=5.0, idle_seconds=10.0, total_seconds=10.0)
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ class Servers:
         known = self._clients.get(row.name)
         if known is not None and known.server == server:
             return known
-        client = ComfyClient(server)
+        client = ComfyClient(server, timeouts=_TIMEOUTS)
         await client.__aenter__()
         self._clients[row.name] = client
         if known is not None:
@@ -68,21 +73,13 @@ class Servers:
             raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no server {name!r}")
         return await self.client(row)
 
-    async def object_info(self, sha256: str | None) -> dict[str, Any] | None:
+    async def object_info(self, session: AsyncSession, sha256: str | None) -> dict[str, Any] | None:
         """The node classes of a server as last seen, by hash; megabytes, so each is parsed once."""
         if sha256 is None:
             return None
         if sha256 not in self._object_infos:
-            async with self._database.read() as session:
-                found = await documents.get(session, sha256)
-            if found is None:
-                return None
-            self._object_infos[sha256] = found
-        return self._object_infos[sha256]
-
-    def known_object_info(self, sha256: str | None) -> dict[str, Any] | None:
-        """As ``object_info``, but only what has been read already: for use inside a transaction."""
-        return self._object_infos.get(sha256 or "")
+            self._object_infos[sha256] = await documents.get(session, sha256) or {}
+        return self._object_infos[sha256] or None
 
     async def close(self) -> None:
         for client in (*self._clients.values(), *self._retired):
@@ -111,7 +108,8 @@ class Servers:
         now = asyncio.get_running_loop().time()
         came_back = row.state != "up"
         due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
-        health = await probe(await self.client(row), with_object_info=came_back or due)
+        client = await self.client(row)
+        health = await probe(client, with_object_info=came_back or due)
         async with self._database.write() as session:
             sha256 = None
             if health.object_info is not None:
@@ -130,6 +128,22 @@ class Servers:
                 object_info_sha256=sha256,
                 last_error=health.error,
             )
+        if (came_back or due) and health.queue_running + health.queue_pending:
+            await self._stop_strays(client)
+
+    async def _stop_strays(self, client: ComfyClient) -> None:
+        """Take what nobody waits for any more off a server that could not be reached when its attempt ended."""
+        try:
+            queue = await client.queue()
+            held = [*queue.running, *queue.pending]
+            async with self._database.read() as session:
+                strays = await attempts.closed_among(session, client.server.name, held)
+            for prompt_id in strays:
+                logger.warning("stopping prompt %s on %s: its attempt is over", prompt_id, client.server.name)
+                stop = client.interrupt if prompt_id in queue.running else client.delete_pending
+                await stop(prompt_id)
+        except ComfychainError as error:
+            logger.warning("what still runs on %s could not be looked through: %s", client.server.name, error)
 
     async def free_expired(self) -> None:
         """Free what nobody renews, once the server's queue lacks the prompt or it is out of reach."""

@@ -269,6 +269,19 @@ async def open_for(session: AsyncSession, step_run_id: str) -> Attempt | None:
     ).first()
 
 
+async def closed_among(session: AsyncSession, server_name: str, prompt_ids: list[str]) -> list[str]:
+    """Those of the prompts that belong to an attempt on this server which has ended."""
+    return list(
+        await session.scalars(
+            select(Attempt.prompt_id).where(
+                Attempt.server_name == server_name,
+                Attempt.prompt_id.in_(prompt_ids),
+                Attempt.state != "open",
+            )
+        )
+    )
+
+
 async def for_step(session: AsyncSession, step_run_id: str) -> list[Attempt]:
     """All attempts of a step run, oldest first."""
     return list(

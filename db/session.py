@@ -4,7 +4,8 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from contracts.failures import ComfychainError, FailureCategory
 from db.migration import migrate
 from db.models.base import clean
 from db.sqlite_connection import connect
+from db.writers import Writers
 
 #: Before this version, checkpoints that race with commits can corrupt a WAL database.
 WAL_SAFE_SINCE = (3, 51, 3)
@@ -27,6 +29,10 @@ BUSY_TIMEOUT_MILLISECONDS = 30_000
 #: shut down by an administrator, connection does not exist.
 _BUSY_SQLSTATES = frozenset({"40001", "40P01", "55P03", "53300", "57P03", "57P01", "08003", "08006"})
 _DISK_FULL_SQLSTATE = "53100"
+
+
+#: The task that has a transaction open; tasks that it starts inherit the variable, but not the transaction.
+_inside: ContextVar[asyncio.Task[Any] | None] = ContextVar("inside a transaction", default=None)
 
 
 class Database:
@@ -66,7 +72,7 @@ class Database:
         )
         # SQLite's own wait for the write lock is a poll with growing pauses, in which one of eight
         # writers can starve; the writers of one process queue here instead, first come, first served.
-        self._turn: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self._writers = Writers(self._writer) if self.is_sqlite else None
         if self.is_sqlite:
             Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -75,7 +81,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A consistent view; writes nothing. Raises ``ComfychainError`` (database_busy)."""
-        with _translated():
+        with _alone(), _translated():
             async with AsyncSession(self._reader, expire_on_commit=False) as session:
                 await _connect(session)
                 yield session
@@ -87,14 +93,14 @@ class Database:
         Raises ``ComfychainError``: database_busy where a lock or a connection was not to be had in time,
         storage_full where the disk is full.
         """
-        with _translated():
-            async with (
-                self._turn,
-                AsyncSession(self._writer, expire_on_commit=False) as session,
-                session.begin(),
-            ):
-                await _connect(session)
-                yield session
+        with _alone(), _translated():
+            if self._writers is not None:
+                async with self._writers.transaction() as session:
+                    yield session
+            else:
+                async with AsyncSession(self._writer, expire_on_commit=False) as session, session.begin():
+                    await _connect(session)
+                    yield session
 
     async def migrate(self) -> None:
         """Bring the schema to the newest revision; safe to call from several processes at once."""
@@ -110,12 +116,30 @@ class Database:
             return str((await session.execute(text("PRAGMA journal_mode"))).scalar_one())
 
     async def close(self) -> None:
+        if self._writers is not None:
+            await self._writers.close()
         await self.engine.dispose()
 
 
 def journal_settings(sqlite_version: tuple[int, ...] = sqlite3.sqlite_version_info) -> tuple[str, str]:
     """The journal mode and synchronous setting that are safe with this SQLite."""
     return ("WAL", "FULL") if sqlite_version >= WAL_SAFE_SINCE else ("TRUNCATE", "FULL")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse a transaction inside another one of the same task.
+
+    On SQLite the outer one holds the lock that the inner one waits for, until the busy timeout ends both.
+    """
+    task = asyncio.current_task()
+    if _inside.get() is task:
+        raise RuntimeError("a transaction is open in this task already: use its session")
+    token = _inside.set(task)
+    try:
+        yield
+    finally:
+        _inside.reset(token)
 
 
 async def _connect(session: AsyncSession) -> None:
