@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from contracts.failures import ComfychainError, FailureCategory
 
@@ -54,7 +54,7 @@ def strip_metadata(source: Path, target: Path, extension: str) -> None:
             shutil.copyfile(source, target)
         else:
             strip(source, target)
-    except (struct.error, EOFError, IndexError, UnidentifiedImageError) as error:
+    except (struct.error, EOFError, IndexError) as error:
         raise _not_a(extension) from error
 
 
@@ -104,13 +104,12 @@ def _webp(source: Path, target: Path) -> None:
 
 
 def _jpeg(source: Path, target: Path) -> None:
-    with Image.open(source) as image:
-        if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
-            raise ComfychainError(
-                FailureCategory.INVALID_INPUT,
-                "this JPEG is turned by its metadata; without them it would lie on its side",
-                hint="save it turned, or export without --strip-metadata",
-            )
+    if _is_turned(source):
+        raise ComfychainError(
+            FailureCategory.INVALID_INPUT,
+            "this JPEG is turned by its metadata; without them it would lie on its side",
+            hint="save it turned, or export without --strip-metadata",
+        )
     data = source.read_bytes()
     if data[:2] != b"\xff\xd8":
         raise _not_a("jpg")
@@ -119,6 +118,14 @@ def _jpeg(source: Path, target: Path) -> None:
         for start, end, marker in _jpeg_segments(data):
             if not _is_jpeg_metadata(marker, data[start + 4 : end]):
                 writer.write(data[start:end])
+
+
+def _is_turned(source: Path) -> bool:
+    try:
+        with Image.open(source) as image:
+            return bool(image.getexif().get(_EXIF_ORIENTATION, 1) != 1)
+    except OSError as error:  # what Pillow says of a file that is cut short or no picture
+        raise EOFError from error
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
