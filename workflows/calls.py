@@ -27,7 +27,7 @@ async def seen_through(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await workflow.wait([task])
+        await asyncio.gather(task, return_exceptions=True)
         raise
 
 

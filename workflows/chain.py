@@ -162,10 +162,12 @@ class ChainWorkflow(Mailbox):
         )
 
     async def _close(self, cancelled: bool) -> ClosedChain:
-        closed = await rows(
+        closed = await world(
             Activity.CLOSE_CHAIN,
             CloseChainInput(chain_id=self._chain_id, cancelled=cancelled),
             ClosedChain,
+            "close",
+            policies.close_chain(),
         )
         self._status = closed.status
         self._schedule.status.update(closed.steps)
@@ -232,12 +234,12 @@ class ChainWorkflow(Mailbox):
             if is_cancelled_exception(error):
                 if self._status == "cancelling":
                     return None
-                return await self._settle_for(step_id, "cancelled", "cancelled")
+                return await seen_through(self._settle_for(step_id, "cancelled", "cancelled"))
             if isinstance(error.cause, ApplicationError) and error.cause.details:
                 return StepResult.model_validate(error.cause.details[0])
-            return await self._settle_for(step_id, "failed", str(error.cause or error))
+            return await seen_through(self._settle_for(step_id, "failed", str(error.cause or error)))
         except WorkflowAlreadyStartedError as error:
-            return await self._settle_for(step_id, "failed", str(error))
+            return await seen_through(self._settle_for(step_id, "failed", str(error)))
 
     async def _start_child(self, step_id: str) -> ChildWorkflowHandle[Any, StepResult]:
         """A child that starts while it is being cancelled is cancelled once it has; it must not be lost."""
@@ -310,8 +312,7 @@ class ChainWorkflow(Mailbox):
     async def _cancel_children(self) -> None:
         for task in self._running.values():
             task.cancel()
-        if self._running:
-            await workflow.wait([*self._running.values()])
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
         self._running.clear()
 
     # What people send.

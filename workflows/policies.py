@@ -56,6 +56,19 @@ def open_chain() -> dict[str, Any]:
     }
 
 
+def close_chain() -> dict[str, Any]:
+    """Only rows, and yet a regular activity: it must stand in the history before the workflow's own end.
+
+    A signal that comes at the last moment makes Temporal repeat the closing workflow task. Had that closed
+    the rows by a local activity, the signal would now be obeyed by a chain that is closed already.
+    """
+    return {
+        "start_to_close_timeout": timedelta(seconds=60),
+        "schedule_to_close_timeout": timedelta(days=1),
+        "retry_policy": RetryPolicy(maximum_interval=timedelta(seconds=30), non_retryable_error_types=_FINAL),
+    }
+
+
 def render(timeouts: StepTimeouts, max_attempts: int) -> dict[str, Any]:
     """``render`` is bounded by time, not by tries: ``retry.max_attempts`` counts attempts, in the database.
 

@@ -107,12 +107,15 @@ class Schedule:
         return True
 
     def to_retry(self, step_id: str) -> list[str]:
-        """A failed step and every skipped one downstream of it, in plan order."""
+        """A failed step and every one downstream of it that has not run, in plan order.
+
+        Queued ones are among them: a workflow task that is repeated may have skipped them in the database.
+        """
         found = {step_id}
         pending = [step_id]
         while pending:
             for dependent in self._dependents[pending.pop()]:
-                if dependent not in found and self.status[dependent] == "skipped":
+                if dependent not in found and self.status[dependent] in ("queued", "skipped"):
                     found.add(dependent)
                     pending.append(dependent)
         return sorted(found, key=self._order.__getitem__)

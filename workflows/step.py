@@ -157,7 +157,7 @@ class StepWorkflow(Mailbox):
             return await self._settle("failed", category, message)
         except asyncio.CancelledError:
             task.cancel()
-            await workflow.wait([task])
+            await asyncio.gather(task, return_exceptions=True)
             raise
 
     async def _stop(self, why: str) -> None:
