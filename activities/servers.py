@@ -132,7 +132,7 @@ class Servers:
             await self._stop_strays(client)
 
     async def _stop_strays(self, client: ComfyClient) -> None:
-        """Take what nobody waits for any more off a server that could not be reached when its attempt ended."""
+        """Take prompts of ended attempts off a server that could not be reached when they ended."""
         try:
             queue = await client.queue()
             held = [*queue.running, *queue.pending]
