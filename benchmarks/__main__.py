@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import orchestration, result
+from benchmarks import data_path, orchestration, result, writers
 from benchmarks.result import Result
 
 #: Measures in the given empty folder.
@@ -16,6 +16,8 @@ Benchmark = Callable[..., Awaitable[list[Result]]]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "orchestration": orchestration.measure,
+    "data_path": data_path.measure,
+    "writers": writers.measure,
 }
 
 _RESULTS = Path(__file__).parent / "results.json"
