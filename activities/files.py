@@ -128,7 +128,8 @@ class Files:
     def step_view(self, outputs: ApprovedOutputs) -> StepView:
         """What templates see of a step: slots by their declared name, by file type, and by node id.
 
-        A file type names the primary slot's files where they are of that type, or else the first slot's.
+        A file type names the primary slot's files where they are of that type, or else the first slot's;
+        ``file`` names the primary slot's whatever they are.
         """
         slots: dict[str, Slot] = {}
         ordered = sorted(outputs.slots.items(), key=lambda item: (item[0] != outputs.primary_slot, item[0]))
@@ -139,6 +140,7 @@ class Files:
                 slots.setdefault(member.file_type, values)
                 if member.node_id:
                     slots.setdefault(member.node_id, values)
+            slots.setdefault("file", values)
         return StepView(status=outputs.status, outputs=slots, parameters=outputs.parameters or {})
 
     def _value(self, artifact: Artifact) -> FileRef | str:

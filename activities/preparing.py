@@ -1,5 +1,7 @@
 """``prepare``: a step's condition and templates over what its upstream steps left in the database."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +14,13 @@ from activities.library import Library
 from activities.opening import step_settings
 from chains.definition import StepDefinition
 from chains.loader import load_chain
-from chains.namespace import Namespace
+from chains.namespace import Namespace, Reference
 from chains.templates import condition_references, evaluate_condition, references, render
 from contracts.activities import Prepared, PrepareInput, StepTimeouts
 from contracts.chain import SETTLED
 from contracts.failures import TRANSIENT, ComfychainError, FailureCategory
 from contracts.files import freeze, revive
+from contracts.graphs import parse_graph
 from contracts.names import Activity
 from contracts.step import StepInput
 from db import chains as chain_rows
@@ -152,8 +155,7 @@ class Preparing:
         found = references(step.parameters)
         if step.condition is not None:
             found = [*found, *condition_references(step.condition)]
-        names = {reference.step for reference in found if reference.step is not None}
-        return await namespace_of(session, self._files, chain, names)
+        return await namespace_of(session, self._files, chain, found)
 
     async def _create_standalone(self, message: PrepareInput, now: datetime) -> str:
         """Record a standalone run; idempotent by its Temporal workflow and run id."""
@@ -197,11 +199,29 @@ def definition_of(run: StepRun) -> StepDefinition:
     return StepDefinition.model_validate(settings)
 
 
-async def namespace_of(session: AsyncSession, files: Files, chain: Chain, step_ids: set[str]) -> Namespace:
-    """The chain's inputs and what the named steps left: their status, parameters and approved outputs."""
-    runs = {run.step_id: run for run in await steps.named(session, chain.id, sorted(step_ids))}
-    outputs = await steps.outputs_of(session, [run.id for run in runs.values()])
-    views = {
-        step_id: files.step_view(outputs[run.id]) for step_id, run in runs.items() if step_id is not None
-    }
+async def namespace_of(
+    session: AsyncSession, files: Files, chain: Chain, references: Sequence[Reference]
+) -> Namespace:
+    """The chain's inputs, and of the steps referred to their status, approved outputs and parameters."""
+    names = sorted({reference.step for reference in references if reference.step is not None})
+    asked = {reference.step for reference in references if reference.kind == "parameter"}
+    runs = await steps.named(session, chain.id, names)
+    outputs = await steps.outputs_of(session, [run.id for run in runs])
+    views = {}
+    for run in runs:
+        assert run.step_id is not None
+        view = files.step_view(outputs[run.id])
+        if run.step_id in asked:
+            view = replace(view, parameters=await _parameters_used(session, run))
+        views[run.step_id] = view
     return Namespace(inputs=revive(chain.parameters or {}), steps=views)
+
+
+async def _parameters_used(session: AsyncSession, run: StepRun) -> dict[str, Any]:
+    """A step's parameters by every name they may be asked for: the graph's literals, what the chain set,
+    and the seeds of the take that counts."""
+    graph = parse_graph(await documents.get(session, (run.settings or {})["graph_sha256"]))
+    literals = {item.address: item.value for item in graph.inputs() if not item.is_link}
+    given = revive(run.parameters or {})
+    by_address = {graph.find(name).address: value for name, value in given.items()}
+    return {**literals, **by_address, **given, **await steps.take_seeds(session, run.id, run.take)}

@@ -201,8 +201,7 @@ class Settling:
     async def _with_outputs(self, session: AsyncSession, chain: Chain, closed: ClosedChain) -> ClosedChain:
         """The chain's own outputs. One that cannot be read fails the chain: it promised it."""
         promised: dict[str, str] = (chain.chain_definition or {}).get("outputs") or {}
-        names = {item.step for item in references(promised) if item.step is not None}
-        namespace = await namespace_of(session, self._files, chain, names)
+        namespace = await namespace_of(session, self._files, chain, references(promised))
         for name, template in promised.items():
             step_ids = [item.step for item in references(template) if item.step is not None]
             if any(namespace.steps[step].status == "skipped" for step in step_ids):
