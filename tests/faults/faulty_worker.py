@@ -20,8 +20,11 @@ import uvloop
 import activities.generating
 import activities.placing
 import activities.servers
+import db.outbox
 import workers.worker
 import workflows.policies
+from comfyui.follow import FollowPace, follow
+from comfyui.http import HttpTimeouts
 from config.servers import ServerSettings
 from config.settings import Settings, load_settings
 from tests.faults.points import Fault, Points
@@ -87,6 +90,10 @@ def _hurry(task_queue: str) -> None:
     activities.generating._LOOK_AGAIN_SECONDS = 0.1
     activities.placing.IN_LINE_SECONDS = 1.0
     activities.servers._LOOK_SECONDS = 0.5
+    activities.servers._TIMEOUTS = HttpTimeouts(connect_seconds=1.0, idle_seconds=1.0, total_seconds=1.0)
+    pace = FollowPace(longest_seconds=0.5)
+    setattr(activities.generating, "follow", functools.partial(follow, pace=pace))  # noqa: B010
+    db.outbox.lease = functools.partial(db.outbox.lease, lease_seconds=HEARTBEAT_SECONDS)
 
 
 def _with_short_heartbeat(policy: Any) -> Any:

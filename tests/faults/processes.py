@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from comfyui.standin.process import serve
+from comfyui.standin import StandIn
 from tests.e2e.house import Queue, until
 from tests.faults.faulty_worker import Orders, work
 from workers.temporal_server import free_port
@@ -80,15 +80,22 @@ def worker_process(orders: Orders, log: Path) -> Process:
     return Process(work, orders, log=log)
 
 
-def _serve(folder: str, port: int, name: str) -> None:
-    asyncio.run(serve(Path(folder), port=port, name=name))
+def _serve(folder: str, port: int, name: str, without_nodes: frozenset[str]) -> None:
+    standin = StandIn(Path(folder), port=port, name=name, without_nodes=without_nodes, owns_process=True)
+    asyncio.run(_stand_in(standin))
+
+
+async def _stand_in(standin: StandIn) -> None:
+    async with standin:
+        await asyncio.Event().wait()
 
 
 class StandInProcess:
     """A stand-in that keeps its folder and its port over deaths."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, *, without_nodes: frozenset[str] = frozenset()) -> None:
         self.folder = folder
+        self._without_nodes = without_nodes
         self.name = name
         self._port = free_port()
         self._process: Process | None = None
@@ -105,7 +112,7 @@ class StandInProcess:
     async def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         log = self.folder.with_suffix(".log")
-        self._process = Process(_serve, str(self.folder), self._port, self.name, log=log)
+        self._process = Process(_serve, str(self.folder), self._port, self.name, self._without_nodes, log=log)
 
         async def answers() -> bool:
             try:
