@@ -1,6 +1,6 @@
 """A person's verdict, as it travels in signals, the ``decide`` update and the database."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +31,7 @@ class DecisionInput(BaseModel):
     picked: list[str] = Field(default_factory=list)
     """Artifact ids to keep, with ``pick``."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    seed: Literal["new", "increment", "keep"] | int | None = None
+    seed: Literal["new", "increment", "keep"] | Annotated[int, Field(ge=0, lt=2**64)] | None = None
     regenerate: bool | None = None
     """None: as the step's ``on_rejected`` says."""
     idempotency_key: str | None = None
