@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from comfyui.client import ComfyClient
 from comfyui.health import probe
 from comfyui.http import HttpTimeouts
-from comfyui.server import Auth, Server
+from comfyui.server import Auth, Server, Tls
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, documents
 from db import servers as rows
@@ -53,6 +53,7 @@ class Servers:
             input_dir=row.input_dir,
             output_dir=row.output_dir,
             models_dir=row.models_dir,
+            tls=Tls(ca_file=row.ca_file),
             slots=row.slots,
         )
         known = self._clients.get(row.name)

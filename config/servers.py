@@ -64,6 +64,8 @@ class ServerSettings(BaseModel):
     input_dir: AbsolutePath | None = None
     output_dir: AbsolutePath | None = None
     models_dir: AbsolutePath | None = None
+    ca_file: AbsolutePath | None = None
+    """PEM file of the authority that signed an https server's certificate, where the system knows it not."""
     slots: int = Field(default=2, ge=1, le=64)
     """How many prompts it may have at once: one renders, the next waits there, so the GPU never idles."""
 

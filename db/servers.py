@@ -23,6 +23,7 @@ async def upsert(
     input_dir: str | None = None,
     output_dir: str | None = None,
     models_dir: str | None = None,
+    ca_file: str | None = None,
     slots: int = DEFAULT_SLOTS,
     source: str = "",
 ) -> Server:
@@ -34,6 +35,7 @@ async def upsert(
         "input_dir": input_dir,
         "output_dir": output_dir,
         "models_dir": models_dir,
+        "ca_file": ca_file,
         "slots": slots,
         "source": source,
         "removed_at": None,

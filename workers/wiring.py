@@ -80,6 +80,7 @@ async def remember_servers(database: Database, settings: Settings) -> None:
                 input_dir=str(server.input_dir) if server.input_dir else None,
                 output_dir=str(server.output_dir) if server.output_dir else None,
                 models_dir=str(server.models_dir) if server.models_dir else None,
+                ca_file=str(server.ca_file) if server.ca_file else None,
                 slots=server.slots,
                 source="settings",
             )

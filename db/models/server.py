@@ -20,6 +20,8 @@ class Server(Base):
     input_dir: Mapped[str | None]
     output_dir: Mapped[str | None]
     models_dir: Mapped[str | None]
+    ca_file: Mapped[str | None]
+    """PEM file to trust besides the system's authorities."""
     slots: Mapped[int] = mapped_column(server_default=text("2"))
     """Prompts of ours that may stand on it at once: one running, one queued behind it."""
     state: Mapped[str] = mapped_column(server_default=text("'unknown'"))

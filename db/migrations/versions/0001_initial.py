@@ -163,6 +163,7 @@ def upgrade() -> None:
         sa.Column("input_dir", sa.Text(), nullable=True),
         sa.Column("output_dir", sa.Text(), nullable=True),
         sa.Column("models_dir", sa.Text(), nullable=True),
+        sa.Column("ca_file", sa.Text(), nullable=True),
         sa.Column("slots", sa.Integer(), server_default=sa.text("2"), nullable=False),
         sa.Column("state", sa.Text(), server_default=sa.text("'unknown'"), nullable=False),
         sa.Column("checked_at", sa.TIMESTAMP(timezone=True), nullable=True),
