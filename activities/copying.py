@@ -1,4 +1,4 @@
-"""Copying an object out of the store into a file of one's own."""
+"""Files of one's own: measured on their way into the store, copied out of it, never over another."""
 
 import hashlib
 import os
@@ -31,6 +31,12 @@ async def copy_out(store: Store, key: str, target: Path) -> tuple[str, int]:
         finally:
             await in_thread(file.close)
     return digest.hexdigest(), size_bytes
+
+
+def measure(path: Path) -> tuple[str, int]:
+    """The sha256 and size in bytes of a file; reads it to its end."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END)
 
 
 def _sync(file: BinaryIO) -> None:

@@ -1,7 +1,6 @@
 """Export: a chain's approved files under names of one's own, with a manifest of how they were made."""
 
 import asyncio
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.copying import copy_out, publish, taken
+from activities.copying import copy_out, measure, publish, taken
 from activities.stripping import strip_metadata
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, steps
@@ -229,7 +228,7 @@ async def _write(store: Store, item: _Planned, target: Path, *, without_metadata
             ) from error
         finally:
             stripped.unlink(missing_ok=True)
-        sha256, size_bytes = await asyncio.to_thread(_measure, target)
+        sha256, size_bytes = await asyncio.to_thread(measure, target)
     return _entry(item, sha256, size_bytes)
 
 
@@ -289,8 +288,3 @@ def _write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _measure(path: Path) -> tuple[str, int]:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), file.seek(0, os.SEEK_END)

@@ -1,7 +1,6 @@
 """``artifact edit`` and ``artifact rerender``: a version by hand, and the same render once more."""
 
 import asyncio
-import hashlib
 import mimetypes
 import uuid
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from temporalio.client import WorkflowFailureError
 
+from activities.copying import measure
 from comfychain.cli.deciding import LATER, ring
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
@@ -27,8 +27,6 @@ from db.artifacts import EditedFile
 from db.models import Artifact, StepRun
 from storage.keys import artifact_key
 from workers.wiring import Resources
-
-_PIECE_BYTES = 1 << 20
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id.")]
 
@@ -67,7 +65,7 @@ async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: 
     key = artifact_key(
         old.tenant_id, old.project_id, step.chain_id or step.id, step.step_id or "run", edited_id, extension
     )
-    sha256, size_bytes = await asyncio.to_thread(_measure, file)
+    sha256, size_bytes = await asyncio.to_thread(measure, file)
     media_type = mimetypes.guess_type(f"_.{extension}")[0] or "application/octet-stream"
     await resources.store.put_file(
         key, file, sha256=sha256, size_bytes=size_bytes, content_type=media_type, move=False
@@ -178,11 +176,3 @@ async def _made_in(session: Any, id: str) -> tuple[Artifact, StepRun]:
             hint="`comfychain artifact list` shows their ids",
         )
     return artifact, step
-
-
-def _measure(path: Path) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
-            digest.update(piece)
-        return digest.hexdigest(), file.tell()

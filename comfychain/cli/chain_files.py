@@ -8,12 +8,11 @@ import typer
 
 from chains.problems import InvalidChain, Problem
 from chains.schema import json_schema
-from comfychain.cli.chain_source import ChainSource, load_source
-from comfychain.cli.exits import ExitCode, complain, exit_code_of
+from comfychain.cli.chain_source import load_source
+from comfychain.cli.exits import ExitCode, reported
 from comfychain.cli.options import AsJson
 from comfychain.cli.output import note, print_json, print_table, say
 from config.settings import load_settings
-from contracts.failures import ComfychainError
 
 Reference = Annotated[str, typer.Argument(metavar="FILE|NAME", help="A chain file, or a chain's name.")]
 
@@ -23,11 +22,12 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Check a chain and its graphs offline, and list every problem: file:line:column code message (hint)."""
-    try:
-        problems = _load(file).loaded.warnings
-        valid = True
-    except InvalidChain as error:
-        problems, valid = error.problems, False
+    with reported():
+        try:
+            problems = load_source(file, load_settings()).loaded.warnings
+            valid = True
+        except InvalidChain as error:
+            problems, valid = error.problems, False
     if as_json:
         print_json({"file": file, "valid": valid, "problems": [asdict(problem) for problem in problems]})
     else:
@@ -42,7 +42,8 @@ def validate(
 
 def plan(file: Reference, as_json: AsJson = False) -> None:
     """Show the levels of a chain: what runs side by side, and what comes first."""
-    loaded = _load(file).loaded
+    with reported():
+        loaded = load_source(file, load_settings()).loaded
     for warning in loaded.warnings:
         note(_line(warning))
     if as_json:
@@ -69,16 +70,6 @@ def plan(file: Reference, as_json: AsJson = False) -> None:
 def schema() -> None:
     """Print the JSON Schema of chain YAML, for editors."""
     print_json(json_schema())
-
-
-def _load(reference: str) -> ChainSource:
-    try:
-        return load_source(reference, load_settings())
-    except InvalidChain:
-        raise
-    except ComfychainError as error:
-        complain(error)
-        raise typer.Exit(exit_code_of(error.category.value)) from None
 
 
 def _line(problem: Problem) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.outbox import Outbox
@@ -20,10 +21,10 @@ async def decide(resources: Resources, decision: DecisionInput) -> DecisionAnswe
         return await decisions.decide(session, decision=decision, source="cli", now=datetime.now(UTC))
 
 
-async def ring(resources: Resources) -> bool:
+async def ring(resources: Resources, client: Client | None = None) -> bool:
     """Deliver what the outbox holds. False if Temporal does not answer: a worker does it later."""
     try:
-        outbox = Outbox(resources.database, await connect(resources.settings))
+        outbox = Outbox(resources.database, client or await connect(resources.settings))
         while await outbox.deliver():
             pass
     except (ComfychainError, RPCError):

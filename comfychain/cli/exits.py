@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -39,13 +40,27 @@ def exit_code_of(category: str | None) -> ExitCode:
     return next((code for known, code in _BY_CATEGORY.items() if known.value == category), ExitCode.FAILED)
 
 
-def run(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run a command. A ``ComfychainError`` becomes one message on stderr and its exit code."""
+def run(
+    work: Coroutine[Any, Any, Answer], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+) -> Answer:
+    """Run a command's work; see ``reported``."""
+    with reported(), asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(work)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """An error that is meant for people becomes one message on stderr and an exit code."""
     try:
-        return asyncio.run(work)
+        yield
     except ComfychainError as error:
         complain(error)
         raise typer.Exit(exit_code_of(error.category.value)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
+        raise typer.Exit(ExitCode.FAILED) from None
     except KeyboardInterrupt:
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 

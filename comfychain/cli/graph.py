@@ -6,10 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from activities.library import read_graph
-from comfychain.cli.exits import complain, exit_code_of
+from comfychain.cli.exits import reported
 from comfychain.cli.options import AsJson
 from comfychain.cli.output import print_json, print_table
-from contracts.failures import ComfychainError
 from contracts.graphs import Graph, GraphInput, GraphNode, parse_graph
 
 app = typer.Typer(
@@ -34,11 +33,8 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """List a graph's inputs, as chain parameters name them, and the nodes that make its outputs."""
-    try:
+    with reported():
         parsed = parse_graph(read_graph(graph))
-    except ComfychainError as error:
-        complain(error)
-        raise typer.Exit(exit_code_of(error.category.value)) from None
     outputs = output_nodes(parsed)
     if as_json:
         print_json(

@@ -1,20 +1,17 @@
 """The demo's questions: asked in the terminal, answered there, by ``--yes``, or from anywhere else."""
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
-from datetime import UTC, datetime
 
 from temporalio.client import Client
 
-from activities.outbox import Outbox
 from comfychain.cli.chain_view import ChainView, look
+from comfychain.cli.deciding import decide, ring
 from comfychain.cli.output import note, say
 from comfychain.cli.temporal import command, person
 from contracts.decisions import DecisionInput
-from contracts.failures import ComfychainError
 from db import artifacts, decisions
 from db.models import Decision, StepRun
 from workers.wiring import Resources
@@ -28,7 +25,7 @@ class Questions:
 
     def __init__(self, resources: Resources, client: Client, workflow_id: str, *, yes: bool) -> None:
         self._resources = resources
-        self._outbox = Outbox(resources.database, client)
+        self._client = client
         self._workflow_id = workflow_id
         self._yes = yes
         self._put: set[str] = set()
@@ -98,12 +95,10 @@ class Questions:
         sys.stdout.flush()
 
     async def _decide(self, decision: DecisionInput) -> None:
-        async with self._resources.database.write() as session:
-            answer = await decisions.decide(session, decision=decision, source="cli", now=datetime.now(UTC))
+        answer = await decide(self._resources, decision)
         if not answer.accepted:
             note(f"refused ({answer.refusal}): {answer.message}")
-        with contextlib.suppress(ComfychainError):  # the worker delivers it otherwise
-            await self._outbox.deliver()
+        await ring(self._resources, self._client)
 
     async def _decided(self, request_id: str) -> Decision | None:
         async with self._resources.database.read() as session:

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import sys
+from pathlib import Path
 
 import typer
 import uvloop
 
-from comfychain.cli.exits import ExitCode, complain, exit_code_of
+from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.options import DataDir, ServerOption
 from comfychain.cli.signals import StopSignal
 from comfychain.cli.temporal import settings_for, with_servers
@@ -33,32 +34,25 @@ def worker(data_dir: DataDir = None, server: ServerOption = None) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    try:
-        settings = with_servers(settings_for(data_dir), server or [])
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            code = runner.run(_work(settings))
-    except ComfychainError as error:
-        complain(error)
-        code = exit_code_of(error.category.value)
-    raise typer.Exit(code)
+    raise typer.Exit(run(_work(data_dir, server or []), uvloop.new_event_loop))
 
 
-async def _work(settings: Settings) -> ExitCode:
+async def _work(data_dir: Path | None, servers: list[str]) -> ExitCode:
     stop = StopSignal()
-    working = asyncio.create_task(_wait_and_run(settings, stop.event))
-    stopped = asyncio.create_task(stop.event.wait())
-    await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-    await working
+    settings = with_servers(settings_for(data_dir), servers)
+    await stop.or_else(_temporal_answers(settings))
+    if not stop.event.is_set():
+        await run_worker(settings, stop.event)
     return stop.exit_code
 
 
-async def _wait_and_run(settings: Settings, stop: asyncio.Event) -> None:
+async def _temporal_answers(settings: Settings) -> None:
+    """A worker may be started before its Temporal server."""
     said = False
-    while not stop.is_set():
+    while True:
         try:
             await connect_temporal(settings)
-            break
+            return
         except ComfychainError as error:
             if error.category != FailureCategory.LOST:
                 raise
@@ -66,5 +60,3 @@ async def _wait_and_run(settings: Settings, stop: asyncio.Event) -> None:
                 logger.info("waiting: %s", error.message)
                 said = True
             await asyncio.sleep(_LOOK_SECONDS)
-    if not stop.is_set():
-        await run_worker(settings, stop)
