@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.servers import Servers
+from activities.servers import Servers, described
 from chains.definition import StepDefinition
 from comfyui.binding import bind
 from comfyui.placement import Candidate, Requirement, choose
@@ -72,7 +72,7 @@ async def _candidate(
     session: AsyncSession, servers: Servers, row: Server, warm_models: list[str]
 ) -> Candidate:
     return Candidate(
-        server=(await servers.client(row)).server,
+        server=described(row),
         state=row.state,  # type: ignore[arg-type]
         queue_running=row.queue_running or 0,
         queue_pending=row.queue_pending or 0,

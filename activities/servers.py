@@ -44,23 +44,24 @@ class Servers:
         self._object_info_at: dict[str, float] = {}
 
     async def client(self, row: ServerRow) -> ComfyClient:
-        """The open client of a server; a new one if its settings have changed."""
-        server = Server(
-            name=row.name,
-            url=row.url,
-            tags=list(row.tags or []),
-            auth=self._resolve_auth(row.auth_env) if row.auth_env else None,
-            input_dir=row.input_dir,
-            output_dir=row.output_dir,
-            models_dir=row.models_dir,
-            tls=Tls(ca_file=row.ca_file),
-            slots=row.slots,
-        )
+        """The open client of a server; a new one if its settings have changed.
+
+        Raises ``ComfychainError`` (invalid_input) if its credentials or its ``ca_file`` are not to be had.
+        """
+        auth = self._resolve_auth(row.auth_env) if row.auth_env else None
+        server = described(row).model_copy(update={"auth": auth})
         known = self._clients.get(row.name)
         if known is not None and known.server == server:
             return known
         client = ComfyClient(server, timeouts=_TIMEOUTS)
-        await client.__aenter__()
+        try:
+            await client.__aenter__()
+        except OSError as error:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                f"server {row.name!r}: its ca_file {row.ca_file} cannot be used: {error}",
+                hint="name a PEM file that the worker can read",
+            ) from error
         self._clients[row.name] = client
         if known is not None:
             self._retired.append(known)
@@ -109,7 +110,11 @@ class Servers:
         now = asyncio.get_running_loop().time()
         came_back = row.state != "up"
         due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
-        client = await self.client(row)
+        try:
+            client = await self.client(row)
+        except ComfychainError as error:
+            await self._record_unusable(row, error)
+            return
         health = await probe(client, with_object_info=came_back or due)
         async with self._database.write() as session:
             sha256 = None
@@ -131,6 +136,13 @@ class Servers:
             )
         if (came_back or due) and health.queue_running + health.queue_pending:
             await self._stop_strays(client)
+
+    async def _record_unusable(self, row: ServerRow, error: ComfychainError) -> None:
+        """A server that is configured wrongly is down, and no other suffers for it."""
+        async with self._database.write() as session:
+            await rows.record_health(
+                session, row.name, state="down", now=datetime.now(UTC), last_error=str(error)
+            )
 
     async def _stop_strays(self, client: ComfyClient) -> None:
         """Take prompts of ended attempts off a server that could not be reached when they ended."""
@@ -161,3 +173,17 @@ class Servers:
                 logger.info("freeing %s, which cannot be reached: %s", attempt.server_name, error)
             async with self._database.write() as session:
                 await attempts.free(session, attempt.id, attempt.token)
+
+
+def described(row: ServerRow) -> Server:
+    """A server as its row describes it, without its credentials."""
+    return Server(
+        name=row.name,
+        url=row.url,
+        tags=list(row.tags or []),
+        input_dir=row.input_dir,
+        output_dir=row.output_dir,
+        models_dir=row.models_dir,
+        tls=Tls(ca_file=row.ca_file),
+        slots=row.slots,
+    )
