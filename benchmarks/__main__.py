@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import data_path, orchestration, result, writers
+from benchmarks import data_path, demo, orchestration, result, waiting, width, writers
 from benchmarks.result import Result
 
 #: Measures in the given empty folder.
@@ -16,8 +16,12 @@ Benchmark = Callable[..., Awaitable[list[Result]]]
 
 BENCHMARKS: dict[str, Benchmark] = {
     "orchestration": orchestration.measure,
+    "width": width.measure_width,
+    "history": width.measure_history,
     "data_path": data_path.measure,
     "writers": writers.measure,
+    "waiting": waiting.measure,
+    "demo": demo.measure,
 }
 
 _RESULTS = Path(__file__).parent / "results.json"

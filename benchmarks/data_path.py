@@ -41,10 +41,10 @@ async def measure(folder: Path, *, quick: bool) -> list[Result]:
             taken["curl_F"].append(
                 await _curl("-F", f"image=@{files / LARGE}", "-o", "/dev/null", f"{url}/upload/image")
             )
-            idle_bytes = rss_bytes(rig.worker)
-            forget_peak(rig.worker)
+            idle_bytes = rss_bytes(rig.worker.pid)
+            forget_peak(rig.worker.pid)
             capture, upload = await _chain(rig)
-            taken["peak"].append((peak_bytes(rig.worker) - idle_bytes) / _MIB)
+            taken["peak"].append((peak_bytes(rig.worker.pid) - idle_bytes) / _MIB)
             taken["capture"].append(capture)
             taken["upload"].append(upload)
     return [

@@ -78,18 +78,18 @@ def server_options(servers: Mapping[str, str]) -> Sequence[str]:
     return [word for name, url in servers.items() for word in ("--server", f"{name}={url}")]
 
 
-def rss_bytes(child: Child) -> int:
-    return _status(child, "VmRSS")
+def rss_bytes(pid: int | None) -> int:
+    return _status(pid, "VmRSS")
 
 
-def forget_peak(child: Child) -> None:
+def forget_peak(pid: int | None) -> None:
     """From now on ``peak_bytes`` counts anew."""
-    Path(f"/proc/{child.pid}/clear_refs").write_text("5")
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-def peak_bytes(child: Child) -> int:
+def peak_bytes(pid: int | None) -> int:
     """The largest resident memory since ``forget_peak``."""
-    return _status(child, "VmHWM")
+    return _status(pid, "VmHWM")
 
 
 def cpu_seconds(pid: int | None) -> float:
@@ -98,8 +98,8 @@ def cpu_seconds(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _status(child: Child, key: str) -> int:
-    for line in Path(f"/proc/{child.pid}/status").read_text().splitlines():
+def _status(pid: int | None, key: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"process {child.pid} of {child.log.stem} has no {key}: it has ended")
+    raise RuntimeError(f"process {pid} has no {key}: it has ended")

@@ -78,8 +78,7 @@ class Work:
             chain = await chains.find(session, run.chain_id or "")
             assert chain is not None
             parameters = definition_of(run).parameters
-            names = {reference.step for reference in references(parameters) if reference.step is not None}
-            namespace = await namespace_of(session, self._resources.files, chain, names)
+            namespace = await namespace_of(session, self._resources.files, chain, references(parameters))
         self._open[run_id] = _OpenStep(run, freeze(render(parameters, namespace)))
 
     async def record_row(self, run_id: str) -> None:

@@ -134,12 +134,7 @@ def _raw(path: Path, transactions: int) -> float:
             row_id = connection.execute(
                 "INSERT INTO outbox (kind, target_workflow_id, payload, next_try_at, created_at)"
                 " VALUES (?, ?, ?, ?, ?) RETURNING id",
-                (
-                    "bench",
-                    "bench",
-                    json.dumps({"number": number}),
-                    *[datetime.now(UTC).isoformat(sep=" ")] * 2,
-                ),
+                ("bench", "bench", json.dumps({"number": number}), now, now),
             ).fetchone()[0]
             connection.execute("UPDATE outbox SET state = ? WHERE id = ?", ("delivered", row_id))
             connection.execute("COMMIT")
