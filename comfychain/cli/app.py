@@ -1,7 +1,6 @@
 """The root of the command line. Groups are imported only when they are used, so that ``--help`` is fast."""
 
 import importlib
-import sys
 from typing import Any
 
 import typer
@@ -58,6 +57,5 @@ def _root() -> None:
 
 
 def main() -> None:
-    """Run the command line and end the process with one of ``exits.ExitCode``."""
+    """Run the command line, which ends the process with one of ``exits.ExitCode``."""
     app(prog_name="comfychain")
-    sys.exit(0)

@@ -46,7 +46,7 @@ def run_chain(
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show the steps until the chain ends.")] = False,
     until_waiting: Annotated[
-        bool, typer.Option("--until-waiting", help="With --watch: end with code 4 when people are asked.")
+        bool, typer.Option("--until-waiting", help="Like --watch, but end with code 4 when people are asked.")
     ] = False,
     data_dir: DataDir = None,
     by: By = None,
@@ -62,7 +62,7 @@ def run_chain(
             id,
             person(by),
             data_dir,
-            watch=watch,
+            watch=watch or until_waiting,
             until_waiting=until_waiting,
             as_json=as_json,
         )

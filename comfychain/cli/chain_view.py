@@ -44,9 +44,10 @@ class ChainView:
 
     @property
     def is_waiting(self) -> bool:
-        """Nothing goes on but the wait for people."""
+        """Nothing goes on but the wait for people: for a decision, or to resume what they paused."""
         busy = [step for step in self.steps if step.status == "executing" and step.id not in self.questions]
-        return bool(self.questions) and not busy and not self.is_closed
+        asked = bool(self.questions) or self.chain.phase == "paused"
+        return asked and not busy and not self.is_closed
 
 
 async def look(database: Database, ref: str, *, by_name: bool = False) -> ChainView | None:

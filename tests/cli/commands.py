@@ -59,14 +59,16 @@ class Data:
 class Process:
     """The real command as a process of its own; its output goes to a file."""
 
-    def __init__(self, folder: Path, *arguments: object, stdin: int = subprocess.DEVNULL) -> None:
+    def __init__(
+        self, folder: Path, *arguments: object, stdin: int = subprocess.DEVNULL, **settings: str
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"{arguments[0]}-{time.monotonic_ns()}.txt"
         with self.log.open("wb") as sink:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "comfychain.cli", *map(str, arguments)],
                 cwd=folder,
-                env=environment(),
+                env=environment(**{f"COMFYCHAIN_{name}": value for name, value in settings.items()}),
                 stdin=stdin,
                 stdout=sink,
                 stderr=sink,

@@ -34,6 +34,21 @@ def test_the_demo_decides_by_itself_when_told_to_and_ends_with_its_files(tmp_pat
     assert data.good("server", "list", "--json").document["servers"] == []
 
 
+def test_the_demo_runs_on_servers_of_ones_own_and_leaves_them_known(
+    tmp_path: Path, standins: list[str]
+) -> None:
+    data = Data(tmp_path / "data")
+    servers = [f"--server={name}={url}" for name, url in zip(("one", "two"), standins, strict=True)]
+    demo = Process(tmp_path, "demo", "--yes", "--data-dir", data.folder, *PORTS, *servers)
+    try:
+        assert demo.ends() == 0, demo.text
+    finally:
+        demo.kill()
+    assert "stand-in" not in demo.text
+    known = data.good("server", "list", "--json").document["servers"]
+    assert [(row["name"], row["url"]) for row in known] == list(zip(("one", "two"), standins, strict=True))
+
+
 def test_an_interrupted_demo_leaves_nothing_running_and_goes_on_where_it_was(tmp_path: Path) -> None:
     data = Data(tmp_path / "data")
     first = Process(tmp_path, "demo", "--data-dir", data.folder, *PORTS)

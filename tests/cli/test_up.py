@@ -245,18 +245,33 @@ def test_a_second_up_in_the_same_folder_is_refused(house: Data) -> None:
     assert "already runs" in answer.err
 
 
-def test_a_worker_that_dies_is_started_again(house: Data) -> None:
-    def worker_pid() -> int:
-        running = read_running(house.folder / "running.json")
-        assert running is not None
-        return running.pids["worker"]
+def pid_of(house: Data, name: str) -> int:
+    running = read_running(house.folder / "running.json")
+    assert running is not None
+    return running.pids[name]
 
-    killed = worker_pid()
+
+@pytest.mark.parametrize("name", ["worker", "temporal"])
+def test_whoever_dies_is_started_again_and_a_waiting_chain_goes_on(house: Data, name: str) -> None:
+    artifact = run_to_question(house, f"after-the-{name}")
+    killed = pid_of(house, name)
     psutil.Process(killed).kill()
-    until(lambda: worker_pid() != killed, "another worker")
-    artifact = run_to_question(house, "after-a-death")
+    until(lambda: pid_of(house, name) != killed, f"another {name}")
     house.good("artifact", "approve", artifact)
-    assert house("chain", "watch", "after-a-death").code == 0
+    assert house("chain", "watch", f"after-the-{name}").code == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_worker_waits_for_its_temporal_and_can_be_stopped_meanwhile(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    worker = Process(tmp_path, "worker", "--data-dir", tmp_path / "data", TEMPORAL_ADDRESS="127.0.0.1:9")
+    try:
+        worker.says("waiting: no Temporal server answers at 127.0.0.1:9")
+        worker.popen.send_signal(number)
+        assert worker.ends() == code
+    finally:
+        worker.kill()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
