@@ -180,7 +180,9 @@ async def test_no_signal_is_lost_between_two_runs_of_a_chain(tmp_path: Path) -> 
         await house.completed(handle)
         runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{handle.id}"')]
         assert len(runs) > 1
-        assert len(await house.audit("signal_refused")) == sent > 0
+        # A workflow task that is repeated records its refusals again; what counts is that none is missing.
+        kept = {(event.details or {})["payload"] for event in await house.audit("signal_refused")}
+        assert len(kept) == sent > 0
     await server.stop()
 
 
