@@ -1,0 +1,1 @@
+"""The face of comfychain: its command line."""

@@ -20,6 +20,7 @@ from comfychain.cli.temporal import connect, person
 from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FILE_MARK
+from contracts.graphs import parse_graph
 from contracts.names import STEP_WORKFLOW, TASK_QUEUE
 from contracts.step import StepInput, StepResult
 from db import artifacts, attempts, documents, steps
@@ -145,13 +146,18 @@ async def _recorded(resources: Resources, id: str, started_by: str) -> StepInput
             FailureCategory.NOT_FOUND, f"how artifact {id} was made is not recorded; it cannot be made again"
         )
     kept = {name: settings[name] for name in ("outputs", "timeouts", "retry") if name in settings}
-    parameters = {name: _as_written(value) for name, value in (attempt.parameters or {}).items()}
+    seeds, bound_to = attempt.seeds or {}, parse_graph(graph)
+    parameters = {
+        name: _as_written(value)
+        for name, value in (attempt.parameters or {}).items()
+        if bound_to.find(name).address not in seeds
+    }
     return StepInput(
         step={
             **kept,
             "id": step.step_id or "run",
             "workflow": step.workflow_name,
-            "parameters": {**parameters, **(attempt.seeds or {})},
+            "parameters": {**parameters, **seeds},
         },
         graphs={step.workflow_name: graph},
         started_by=started_by,

@@ -130,6 +130,71 @@ def test_a_local_file_is_stored_and_the_graphs_of_a_chain_file_go_along(house: D
     assert house("artifact", "download", kept, "--to", tmp_path / "copy.png").code == 1
 
 
+NOISE = {
+    "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": 99}},
+    "2": {"class_type": "ImageAddNoise", "inputs": {"image": ["1", 0], "seed": 1, "strength": 0.9}},
+    "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "noise"}},
+}
+
+
+def test_a_rejection_sets_the_next_seed_and_a_rerender_repeats_the_recorded_one(
+    house: Data, tmp_path: Path
+) -> None:
+    (tmp_path / "noise.json").write_text(json.dumps(NOISE))
+    (tmp_path / "noisy.yaml").write_text(
+        "name: noisy\n"
+        "steps:\n"
+        "  - id: noise\n"
+        "    workflow: noise\n"
+        "    parameters: {seed: 5, 2.strength: 0.5}\n"
+        "    approval: {on_rejected: regenerate, editable: [2.strength]}\n"
+    )
+    run = ("chain", "run", tmp_path / "noisy.yaml", "--id", "noisy", "--until-waiting")
+    assert house(*run).code == 4
+    first = pending(house, "noisy")
+    forbidden = house("artifact", "reject", first, "--set", "1.color=3")
+    assert forbidden.code == 1
+    assert "2.strength" in forbidden.err
+    house.good("artifact", "reject", first, "--seed", 7, "--set", "2.strength=0.25")
+    assert house("chain", "watch", "noisy", "--until-waiting").code == 4
+    second = house.good("artifact", "show", pending(house, "noisy"), "--json").document
+    assert second["made_by"]["seeds"] == {"2.seed": 7}
+    house.good("artifact", "approve", second["id"])
+    for artifact_id, seed in ((first, 5), (second["id"], 7)):
+        made = house.good("artifact", "rerender", artifact_id, "--watch", "--json").document
+        again = house.good("artifact", "show", made["latest_artifact_id"], "--json").document
+        before = house.good("artifact", "show", artifact_id, "--json").document
+        assert again["made_by"]["seeds"] == {"2.seed": seed}
+        assert _pixels(again["path"]) == _pixels(before["path"])
+
+
+def test_a_decision_taken_while_temporal_is_away_stands_and_arrives_later(
+    house: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = run_to_question(house, "later")
+    with monkeypatch.context() as away:
+        away.setenv("COMFYCHAIN_TEMPORAL_ADDRESS", "127.0.0.1:9")
+        answer = house.good("artifact", "approve", artifact, "--json")
+        assert answer.document["accepted"] is True
+        assert answer.document["delivered"] is False
+        assert "delivers it later" in answer.err
+    assert house("chain", "watch", "later").code == 0
+
+
+def test_a_cancel_without_temporal_is_kept_and_says_to_repeat_it(
+    house: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_to_question(house, "half-cancelled")
+    with monkeypatch.context() as away:
+        away.setenv("COMFYCHAIN_TEMPORAL_ADDRESS", "127.0.0.1:9")
+        answer = house("chain", "cancel", "half-cancelled")
+        assert answer.code == 1
+        assert "cancel again" in answer.err
+    assert house.good("chain", "show", "half-cancelled", "--json").document["phase"] == "cancelling"
+    house.good("chain", "cancel", "half-cancelled")
+    assert house("chain", "watch", "half-cancelled").code == 1
+
+
 def test_wrong_inputs_and_used_ids_are_refused_before_anything_starts(house: Data) -> None:
     wrong = house("chain", "run", "portrait-to-poster", "-p", "lok=dusk")
     assert wrong.code == 2
