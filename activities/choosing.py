@@ -48,6 +48,7 @@ class Survey:
 async def survey(
     session: AsyncSession, servers: Servers, run: StepRun, step: StepDefinition, take: int, graph: Graph
 ) -> Survey:
+    """Read what a choice for this step depends on: its wishes, and every server as last seen."""
     rows = {row.name: row for row in await server_rows.list_servers(session)}
     warm: dict[str, list[str]] = {}
     if step.server.prefer == "warm":

@@ -53,6 +53,7 @@ class Checked:
 
 
 def validate(document: Document) -> Checked:
+    """Check the shape of a document against the models, with every problem at its place."""
     strict = document.data.get("schema", document.data.get("schema_version")) == 2
     steps = document.data.get("steps")
     step_ids = {

@@ -101,6 +101,7 @@ class Household:
 
 
 def furnish(resources: Resources, temporal: Client) -> Household:
+    """Build the activities of a worker and its background duties from what is open."""
     outbox = Outbox(resources.database, temporal)
     database, files, library = resources.database, resources.files, resources.library
     opening = ChainOpening(database, files, library, temporal, SearchAttributes(temporal))

@@ -52,6 +52,7 @@ def workflow_runner() -> WorkflowRunner:
 
 
 def build_worker(client: Client, household: Household, **options: Any) -> Worker:
+    """A Temporal worker for our one task queue; ``options`` are the SDK's own."""
     return Worker(
         client,
         task_queue=TASK_QUEUE,

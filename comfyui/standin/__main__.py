@@ -8,6 +8,7 @@ from comfyui.standin.process import serve
 
 
 def main() -> None:
+    """Serve until told to stop."""
     parser = argparse.ArgumentParser(prog="comfyui.standin", description="A ComfyUI server without models.")
     parser.add_argument("--port", type=int, default=0, help="0 (the default) takes a free one")
     parser.add_argument("--dir", type=Path, required=True, help="gets the folders input, output and temp")
