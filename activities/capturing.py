@@ -1,16 +1,19 @@
 """Capture: every output of a finished prompt comes home, verified, before one transaction records them."""
 
+import asyncio
 import hashlib
 import mimetypes
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from activities.placing import Placed
 from chains.definition import StepDefinition
 from chains.policies import OutputSlot
+from comfyui.downloads import Downloaded
 from comfyui.history import HistoryEntry
 from comfyui.outputs import Output, outputs_of
-from comfyui.progress import OnProgress
+from comfyui.progress import OnProgress, tell
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.graphs import parse_graph
 from db import artifacts
@@ -23,6 +26,9 @@ from storage.store import Store
 
 #: Bytes of one output beyond which a server is broken or hostile, not generous.
 MAX_OUTPUT_BYTES = 1 << 40
+
+_DOWNLOAD_TRIES = 3
+_DOWNLOAD_PAUSE_SECONDS = 0.5
 
 
 async def capture(
@@ -135,8 +141,7 @@ async def _bring_home(
         sha256, size_bytes = hashlib.sha256(body).hexdigest(), len(body)
         await store.put(key, body, size_bytes=size_bytes, sha256=sha256, content_type=media_type)
     else:
-        path = store.scratch()
-        got = await placed.client.download(output, path, max_bytes=MAX_OUTPUT_BYTES, on_progress=on_progress)
+        path, got = await _download(store, placed, output, on_progress)
         sha256, size_bytes = got.sha256, got.size_bytes
         await store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, content_type=media_type)
     return CapturedFile(
@@ -157,3 +162,22 @@ async def _bring_home(
         folder_type=output.folder_type,
         text=output.text,
     )
+
+
+async def _download(
+    store: Store, placed: Placed, output: Output, on_progress: OnProgress
+) -> tuple[Path, Downloaded]:
+    """The verified file in the store's scratch folder. What breaks off is fetched again: it is paid for."""
+    tries_left = _DOWNLOAD_TRIES
+    while True:
+        await tell(on_progress, 0, None)
+        path = store.scratch()
+        try:
+            return path, await placed.client.download(
+                output, path, max_bytes=MAX_OUTPUT_BYTES, on_progress=on_progress
+            )
+        except ComfychainError as error:
+            tries_left -= 1
+            if not tries_left or error.category not in (FailureCategory.CORRUPT, FailureCategory.LOST):
+                raise
+        await asyncio.sleep(_DOWNLOAD_PAUSE_SECONDS)
