@@ -9,7 +9,7 @@ from temporalio.client import Client
 
 from tests.faults.figures import Figures
 from tests.faults.processes import StandInProcess
-from tests.faults.scene import Scene, open_scene
+from tests.faults.scene import Scene, Stage
 from workers.temporal_server import TemporalServer
 from workflows.entry import DATA_CONVERTER
 
@@ -56,9 +56,12 @@ async def standins(tmp_path: Path) -> AsyncIterator[list[StandInProcess]]:
         standin.process.kill()
 
 
+@pytest.fixture
+def stage(tmp_path: Path, temporal: TemporalServer, client: Client, standins: list[StandInProcess]) -> Stage:
+    return Stage(tmp_path, temporal.address, client, standins)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def scene(
-    tmp_path: Path, temporal: TemporalServer, client: Client, standins: list[StandInProcess]
-) -> AsyncIterator[Scene]:
-    async with open_scene(tmp_path / "scene", client, temporal.address, standins) as scene:
+async def scene(stage: Stage) -> AsyncIterator[Scene]:
+    async with stage.scene() as scene:
         yield scene

@@ -82,7 +82,11 @@ async def _run(settings: Settings) -> None:
 def _hurry(task_queue: str) -> None:
     setattr(workers.worker, "TASK_QUEUE", task_queue)  # noqa: B010 - it is a name of another module
     workers.worker.build_worker = functools.partial(
-        workers.worker.build_worker, sticky_queue_schedule_to_start_timeout=timedelta(seconds=1)
+        workers.worker.build_worker,
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        # Every poll that a frozen worker has open swallows one more task until its timeout.
+        max_concurrent_activity_task_polls=1,
+        max_concurrent_workflow_task_polls=2,
     )
     for name in ("render", "open_chain", "stop_prompt"):
         setattr(workflows.policies, name, _with_short_heartbeat(getattr(workflows.policies, name)))

@@ -9,12 +9,14 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from comfychain.cli import main
 from comfyui.standin import StandIn
 from tests.e2e.house import Queue, until
 from tests.faults.faulty_worker import Orders, work
@@ -59,6 +61,15 @@ class Process:
 
         await until(dead, f"the process dies; its log is {self.log}")
 
+    async def stopped(self) -> None:
+        """It has frozen itself at its fault point."""
+
+        async def stands_still() -> bool:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+            return stat.rpartition(")")[2].split()[0] == "T"
+
+        await until(stands_still, f"the process stands still; its log is {self.log}")
+
     async def stop(self) -> None:
         """End it as an operator does."""
         if self.is_alive:
@@ -78,6 +89,17 @@ def _main(log: str, target: Callable[..., None], arguments: tuple[Any, ...]) -> 
 
 def worker_process(orders: Orders, log: Path) -> Process:
     return Process(work, orders, log=log)
+
+
+def command(arguments: list[str], environment: dict[str, str], log: Path) -> Process:
+    """``comfychain`` with these arguments."""
+    return Process(_command, arguments, environment, log=log)
+
+
+def _command(arguments: list[str], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    sys.argv = ["comfychain", *arguments]
+    main()
 
 
 def _serve(folder: str, port: int, name: str, without_nodes: frozenset[str]) -> None:

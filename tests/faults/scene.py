@@ -1,8 +1,8 @@
 """One case's world: its own data folder and task queue, worker processes, and the questions tests ask."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,37 @@ class Scene:
             .join(StepRun, StepRun.id == model.workflow_id)
             .where(StepRun.temporal_workflow_id == f"{handle.id}/{step_id}")
         )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where scenes are set: several may play at once, for most of a recovery is waiting."""
+
+    folder: Path
+    temporal_address: str
+    client: Client
+    standins: Sequence[StandInProcess]
+
+    def scene(self, name: str = "scene") -> AbstractAsyncContextManager[Scene]:
+        return open_scene(self.folder / name, self.client, self.temporal_address, self.standins)
+
+    async def play(
+        self, cases: Iterable[str], case: Callable[[Scene, str], Awaitable[None]], at_once: int = 10
+    ) -> list[str]:
+        """Each case in a scene of its own: what broke, with its reason."""
+        room = asyncio.Semaphore(at_once)
+        broken: list[str] = []
+
+        async def one(name: str) -> None:
+            async with room:
+                try:
+                    async with self.scene(name.replace(" ", "-")) as scene:
+                        await case(scene, name)
+                except Exception as error:
+                    broken.append(f"{name}: {error!r}")
+
+        await asyncio.gather(*(one(name) for name in cases))
+        return broken
 
 
 @asynccontextmanager

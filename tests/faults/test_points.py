@@ -5,19 +5,15 @@ The points are not listed by hand: a first, undisturbed run of the same chain te
 
 import asyncio
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from temporalio.client import Client
 
 from tests.e2e.definitions import after, chain, step
 from tests.faults.checker import check
 from tests.faults.figures import Figures
 from tests.faults.points import Action, Fault
-from tests.faults.processes import StandInProcess
-from tests.faults.scene import Handle, Scene, open_scene
-from workers.temporal_server import TemporalServer
+from tests.faults.scene import Handle, Scene, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,72 +37,51 @@ EXPECTED = {
     "temporal.signal",
 }
 
-_AT_ONCE = 10
-
 
 async def _through(scene: Scene, handle: Handle) -> None:
     await scene.approve(handle, "frame")
     await scene.completed(handle)
 
 
-async def _points(scene: Scene, folder: Path) -> Sequence[Fault]:
-    trace = folder / "points.txt"
-    scene.worker(trace=str(trace))
-    await _through(scene, await scene.start(CHAIN))
-    await check(scene, orphans=0)
-    passed = dict.fromkeys(trace.read_text().splitlines())
-    names = {line.partition(" ")[0] for line in passed}
+async def _points(stage: Stage) -> dict[str, Fault]:
+    trace = stage.folder / "points.txt"
+    async with stage.scene("trace") as scene:
+        scene.worker(trace=str(trace))
+        await _through(scene, await scene.start(CHAIN))
+        await check(scene, orphans=0)
+    passed = [line.split(" ") for line in dict.fromkeys(trace.read_text().splitlines())]
+    names = {point for point, _ in passed}
     assert {name.rpartition(".")[0] if name.count(".") > 1 else name for name in names} >= EXPECTED
-    return [Fault(*line.split(" ")) for line in passed]  # type: ignore[arg-type]
+    return {f"{moment} {point}": Fault(point, moment) for point, moment in passed}  # type: ignore[arg-type]
 
 
-async def _survives(scene: Scene, fault: Fault, figures: Figures) -> None:
-    worker = scene.worker(fault)
-    died_at: list[float] = []
+@pytest.mark.parametrize("action", ["kill", "raise"])
+async def test_a_chain_survives_whatever_happens_to_its_worker_at_every_side_effect(
+    action: Action, stage: Stage, figures: Figures
+) -> None:
+    points = await _points(stage)
 
-    async def replaced() -> None:
-        await worker.died()
-        died_at.append(time.monotonic())
-        scene.worker()
+    async def survives(scene: Scene, name: str) -> None:
+        worker = scene.worker(replace(points[name], action=action))
+        died_at: list[float] = []
 
-    replacement = asyncio.create_task(replaced())
-    try:
+        async def replaced() -> None:
+            await worker.died()
+            died_at.append(time.monotonic())
+            scene.worker()
+
+        replacement = asyncio.create_task(replaced())
         handle = await scene.start(CHAIN)
         await _through(scene, handle)
-        if fault.action == "kill":
+        replacement.cancel()
+        if action == "kill":
             assert died_at, "the point was never passed"
             figures.recovered("worker killed at a point", died_at[0])
         for step_id in ("frame", "edit"):
             assert [each.state for each in await scene.attempts(handle, step_id)] == ["completed"]
             assert len(await scene.artifacts(handle, step_id)) == 1
         await check(scene, orphans=0)
-    finally:
-        replacement.cancel()
 
-
-@pytest.mark.parametrize("action", ["kill", "raise"])
-async def test_a_chain_survives_whatever_happens_to_its_worker_at_every_side_effect(
-    action: Action,
-    tmp_path: Path,
-    temporal: TemporalServer,
-    client: Client,
-    standins: list[StandInProcess],
-    figures: Figures,
-) -> None:
-    async with open_scene(tmp_path / "trace", client, temporal.address, standins) as scene:
-        points = await _points(scene, tmp_path)
-    room = asyncio.Semaphore(_AT_ONCE)
-    broken: list[str] = []
-
-    async def case(fault: Fault) -> None:
-        async with room:
-            name = str(fault).replace(" ", "-")
-            try:
-                async with open_scene(tmp_path / name, client, temporal.address, standins) as scene:
-                    await _survives(scene, fault, figures)
-            except Exception as error:
-                broken.append(f"{fault}: {error!r}")
-
-    await asyncio.gather(*(case(Fault(point.point, point.moment, action)) for point in points))
+    broken = await stage.play(points, survives)
     figures.points(action, len(points) - len(broken), len(points))
     assert not broken, "\n".join(broken)
