@@ -7,6 +7,7 @@ has loaded, this process and it would only take the processor from each other.
 import importlib
 import uuid
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -73,6 +74,7 @@ async def _demo(
                 say("\nstopping; run it again to go on where it was")
         finally:
             await crew.stop()
+            await _shown().forget(settings, list(crew.standins))
     return stop.exit_code if code is None else code
 
 
@@ -90,9 +92,13 @@ async def _show(crew: Crew, settings: Settings, *, yes: bool) -> ExitCode:
         say(f"server {name} at {url}")
     workflow_id = await _begin(client, settings.data_dir / "demo" / "workflow-id")
     await crew.worker_is_there(client)
-    shown = importlib.import_module("comfychain.cli.demo_show")
-    code: ExitCode = await shown.show(here, client, workflow_id, list(crew.standins), yes=yes)
+    code: ExitCode = await _shown().show(here, client, workflow_id, yes=yes)
     return code
+
+
+def _shown() -> ModuleType:
+    """The heavy part, loaded when the worker has had its turn."""
+    return importlib.import_module("comfychain.cli.demo_show")
 
 
 async def _begin(client: Client, kept: Path) -> str:

@@ -15,22 +15,19 @@ from db import artifacts, servers
 from workers.wiring import Resources, open_resources
 
 
-async def show(
-    settings: Settings, client: Client, workflow_id: str, standins: list[str], *, yes: bool
-) -> ExitCode:
-    """Follow the chain to its end, asking what it asks, and answer how it ended.
-
-    The ``standins`` end with the demo: they are taken out of the list of servers, whatever happens.
-    """
+async def show(settings: Settings, client: Client, workflow_id: str, *, yes: bool) -> ExitCode:
+    """Follow the chain to its end, asking what it asks, and answer how it ended."""
     async with open_resources(settings) as resources:
-        try:
-            view = await _follow(resources, client, workflow_id, yes=yes)
-            await _tell_end(resources, view)
-            return end_code(view)
-        finally:
-            async with resources.database.write() as session:
-                for name in standins:
-                    await servers.remove(session, name, datetime.now(UTC))
+        view = await _follow(resources, client, workflow_id, yes=yes)
+        await _tell_end(resources, view)
+        return end_code(view)
+
+
+async def forget(settings: Settings, standins: list[str]) -> None:
+    """Take the stand-ins out of the list of servers: they have ended with the demo."""
+    async with open_resources(settings) as resources, resources.database.write() as session:
+        for name in standins:
+            await servers.remove(session, name, datetime.now(UTC))
 
 
 async def _follow(resources: Resources, client: Client, workflow_id: str, *, yes: bool) -> ChainView:

@@ -10,7 +10,7 @@ from comfychain.cli.options import DataDir, ServerOption, TemporalPort, Temporal
 from comfychain.cli.output import note, say
 from comfychain.cli.running import sole_runner
 from comfychain.cli.signals import StopSignal
-from comfychain.cli.temporal import connect, with_servers
+from comfychain.cli.temporal import command, connect, with_servers
 from config.settings import Settings, load_settings
 from db import servers
 from db.models import Server
@@ -72,7 +72,7 @@ async def _start(crew: Crew, settings: Settings) -> None:
             f"server           {row.name}  {row.url}  {row.state}"
             + (f" ({row.last_error})" if row.last_error else "")
         )
-    say("run a chain:     comfychain chain run two-frames --watch")
+    say(f"run a chain:     {command(settings, 'chain run two-frames --watch')}")
     say("stop with Ctrl-C")
 
 

@@ -63,6 +63,7 @@ def test_an_interrupted_demo_leaves_nothing_running_and_goes_on_where_it_was(tmp
     finally:
         first.kill()
     chain = data.good("chain", "show", "two-frames", "--json").document
+    assert data.good("server", "list", "--json").document["servers"] == []
 
     second = Process(tmp_path, "demo", "--data-dir", data.folder, *PORTS, stdin=subprocess.PIPE)
     try:
