@@ -19,7 +19,7 @@ from chains.loader import LoadedChain, load_chain
 from chains.variables import FILE_TYPES
 from contracts import plans
 from contracts.activities import OpenChainInput, OpenedChain
-from contracts.chain import SETTLED, ChainInput, ChainStepState, Plan
+from contracts.chain import SETTLED, ChainInput, Plan
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import freeze
 from contracts.names import Activity
@@ -30,6 +30,7 @@ from db.session import Database
 
 _CLOSED = frozenset({"completed", "failed", "cancelled"})
 _POLL_SECONDS = 0.5
+_ERRORS_TOLD = 20
 
 
 class ChainOpening:
@@ -69,20 +70,18 @@ class ChainOpening:
             chain = await chain_rows.find(session, chain_id)
             assert chain is not None
             runs = await steps.for_chain(session, chain_id)
-        settled = {
-            run.step_id or "": ChainStepState.model_validate(
-                {"status": run.status, "phase": run.phase, "level": run.level, "error": run.error_message}
-            )
-            for run in runs
-            if run.status in SETTLED
-        }
-        return OpenedChain(
-            chain_id=chain.id,
-            name=chain.name,
-            plan=plans.pack(Plan.model_validate(chain.plan)),
-            steps=settled,
-            search_attributes=await self._attributes.registered(),
-            labels=chain.labels or {},
+        settled = {run.step_id: run.status for run in runs if run.status in SETTLED}
+        failed = [run for run in runs if run.status == "failed" and run.error_message]
+        return OpenedChain.model_validate(
+            {
+                "chain_id": chain.id,
+                "name": chain.name,
+                "plan": plans.pack(Plan.model_validate(chain.plan)),
+                "settled": settled,
+                "errors": {run.step_id: (run.error_message or "")[:500] for run in failed[:_ERRORS_TOLD]},
+                "search_attributes": await self._attributes.registered(),
+                "labels": chain.labels or {},
+            }
         )
 
     # A new chain.

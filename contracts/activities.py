@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.chain import ChainInput, ChainStepState, StepStatus
+from contracts.chain import ChainInput, StepStatus
 from contracts.decisions import DecisionInput
 from contracts.step import StepInput
 
@@ -28,8 +28,10 @@ class OpenedChain(Message):
     name: str
     plan: str
     """``contracts.plans.pack`` of a ``Plan``: zlib and base64, at most 256 kB."""
-    steps: dict[str, ChainStepState] = Field(default_factory=dict)
-    """Only the steps that are already settled (retry, continue-as-new)."""
+    settled: dict[str, StepStatus] = Field(default_factory=dict)
+    """The steps that are already settled (retry, continue-as-new); a status each, for there may be 5,000."""
+    errors: dict[str, str] = Field(default_factory=dict)
+    """Why some of them failed: the first few, shortened."""
     search_attributes: list[str] = Field(default_factory=list)
     labels: dict[str, str] = Field(default_factory=dict)
 

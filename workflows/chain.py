@@ -130,10 +130,8 @@ class ChainWorkflow(Mailbox):
             raise surfaced(error) from error
         self._chain_id, self._name = opened.chain_id, opened.name
         self._plan = plans.unpack(opened.plan)
-        self._schedule = Schedule(
-            self._plan, {step_id: state.status for step_id, state in opened.steps.items()}
-        )
-        self._errors = {step: state.error for step, state in opened.steps.items() if state.error}
+        self._schedule = Schedule(self._plan, dict(opened.settled))
+        self._errors = dict(opened.errors)
         self._attributes = set(opened.search_attributes)
         self._status = "running"
         self._ready = True
