@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from contracts.failures import TRANSIENT, ComfychainError
 
@@ -27,6 +27,8 @@ def to_application_error(
         type=error.category.value,
         non_retryable=not retryable,
         next_retry_delay=None if retry_in_seconds is None else timedelta(seconds=retry_in_seconds),
+        # What will be tried again is everyday life, not an entry in the error log with its stack.
+        category=ApplicationErrorCategory.BENIGN if retryable else ApplicationErrorCategory.UNSPECIFIED,
     )
 
 

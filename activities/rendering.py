@@ -96,6 +96,8 @@ class Rendering:
                 await asyncio.wait([placing], timeout=5.0)
         finally:
             placing.cancel()
+            # Whoever stops the prompt after a cancel must find the attempt that was being opened.
+            await asyncio.gather(placing, return_exceptions=True)
         return placing.result()
 
     def _no_server(self, step: StepDefinition, reason: str) -> ApplicationError:

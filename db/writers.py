@@ -45,8 +45,12 @@ class Writers:
                 ):
                     yield session
                     await session.flush()
-        # A cancelled caller may not know it, but what it wrote is committed with the others.
-        await asyncio.shield(group.committed)
+        try:
+            await asyncio.shield(group.committed)
+        except asyncio.CancelledError:
+            # What a cancelled caller wrote is committed with the others; it leaves when that is so.
+            await asyncio.wait([group.committed])
+            raise
 
     async def close(self) -> None:
         """Wait for the commits that are under way."""
