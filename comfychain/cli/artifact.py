@@ -224,6 +224,7 @@ app.command("rerender")(artifact_changes.rerender)
 
 
 def artifact_json(artifact: Artifact, step: StepRun | None, store: Store) -> dict[str, Any]:
+    """An artifact as ``--json`` shows it; keys are only ever added."""
     return {
         "id": artifact.id,
         "step": step_name(step),

@@ -100,6 +100,7 @@ def chain_json(view: ChainView) -> dict[str, Any]:
 
 
 def summary_json(chain: Chain) -> dict[str, Any]:
+    """A chain run without its steps, as ``--json`` shows it; keys are only ever added."""
     return {
         "id": chain.id,
         "name": chain.name,
