@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from uuid import UUID, uuid4, uuid5
+from uuid import uuid4
 
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contracts.failures import ComfychainError, FailureCategory
+from contracts.ids import prompt_id
 from db import documents, steps
 from db.models import Attempt, Server, StepRun, Take
 from db.statements import rows_changed
@@ -86,10 +87,6 @@ async def open_or_adopt(session: AsyncSession, step_run_id: str, take: int, *, n
     session.add(attempt)
     await session.flush()
     return attempt
-
-
-def prompt_id(step_run_id: str, number: int) -> str:
-    return str(uuid5(UUID(step_run_id), str(number)))
 
 
 async def get(session: AsyncSession, attempt_id: str) -> Attempt | None:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
-from uuid import UUID, uuid5
 
 from sqlalchemy import Text, cast, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,6 +11,7 @@ from sqlalchemy.orm import defer
 
 from contracts.chain import ChainPhase, Plan
 from contracts.failures import ComfychainError, FailureCategory
+from contracts.ids import step_run_id
 from db import audit, steps
 from db.models import Chain, ChainLabel, StepRun
 from db.models.base import utcnow
@@ -19,11 +19,6 @@ from db.pages import Page, checked_limit, encode_cursor, older_than, page_of
 from db.statements import rows_changed
 
 CLOSED = ("completed", "failed", "cancelled")
-
-
-def step_run_id(chain_id: str, step_id: str) -> str:
-    """A step run's id; it needs no table to be found again."""
-    return str(uuid5(UUID(chain_id), step_id))
 
 
 async def create(

@@ -22,19 +22,22 @@ class StoredFile:
     key: str
     sha256: str
     size_bytes: int
+    is_marked: bool = False
+    """Its damage was noted on the row before."""
 
 
 async def page(session: AsyncSession, kind: str, after_id: str = "", limit: int = 500) -> list[StoredFile]:
     """Rows of one kind whose id is above ``after_id``, by id."""
     if kind == "artifact":
         rows = await session.execute(
-            select(Artifact.id, Artifact.key, Artifact.sha256, Artifact.file_size)
+            select(Artifact.id, Artifact.key, Artifact.sha256, Artifact.file_size, Artifact.metadata_)
             .where(Artifact.id > after_id, Artifact.key.is_not(None))
             .order_by(Artifact.id)
             .limit(limit)
         )
         return [
-            StoredFile("artifact", id, str(key), sha256 or "", size or 0) for id, key, sha256, size in rows
+            StoredFile("artifact", id, str(key), sha256 or "", size or 0, DAMAGE_KEY in (metadata or {}))
+            for id, key, sha256, size, metadata in rows
         ]
     inputs = await session.execute(
         select(InputFile.id, InputFile.key, InputFile.sha256, InputFile.size_bytes)
@@ -74,11 +77,9 @@ async def mark(session: AsyncSession, file: StoredFile, damage: str | None, *, n
         if artifact is None:
             return
         metadata: dict[str, Any] = dict(artifact.metadata_ or {})
-        before = metadata.pop(DAMAGE_KEY, None)
+        metadata.pop(DAMAGE_KEY, None)
         if damage is not None:
             metadata[DAMAGE_KEY] = {"state": damage, "found_at": now.isoformat()}
-        if damage is None and before is None:
-            return
         artifact.metadata_ = metadata
     await audit.record(
         session,

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from contracts import ids
 from contracts.chain import Plan, PlannedStep
 from contracts.decisions import DecisionAnswer, DecisionInput
 from db import artifacts, attempts, chains, decisions
@@ -46,7 +47,7 @@ async def open_chain(database: Database, *step_ids: str, **given: Any) -> Chain:
 
 async def open_step(database: Database) -> str:
     """The step run of a fresh chain of one step, ``a``."""
-    return chains.step_run_id((await open_chain(database, "a")).id, "a")
+    return ids.step_run_id((await open_chain(database, "a")).id, "a")
 
 
 async def open_attempt(database: Database, step_run_id: str, take: int = 0) -> Attempt:

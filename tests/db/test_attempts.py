@@ -6,8 +6,9 @@ from uuid import UUID, uuid5
 
 import pytest
 
+from contracts import ids
 from contracts.failures import ComfychainError, FailureCategory
-from db import attempts, chains, documents, servers, steps
+from db import attempts, documents, servers, steps
 from db.attempts import Submission
 from db.models import Attempt
 from db.session import Database
@@ -100,7 +101,7 @@ async def test_a_rendered_take_is_never_rendered_again(database: Database) -> No
 async def test_a_server_is_reserved_up_to_its_capacity_and_no_further(database: Database) -> None:
     await add_server(database)
     chain = await open_chain(database, *(f"s{number}" for number in range(8)))
-    opened = [await open_attempt(database, chains.step_run_id(chain.id, f"s{number}")) for number in range(8)]
+    opened = [await open_attempt(database, ids.step_run_id(chain.id, f"s{number}")) for number in range(8)]
     placed = await asyncio.gather(*(place(database, attempt, capacity=3) for attempt in opened))
     assert sum(placed) == 3
     async with database.read() as session:
@@ -148,8 +149,8 @@ async def test_a_placed_step_shows_its_server_and_prompt(database: Database) -> 
 async def test_an_expired_reservation_holds_its_server_until_it_is_freed(database: Database) -> None:
     await add_server(database)
     chain = await open_chain(database, "a", "b")
-    first = await open_attempt(database, chains.step_run_id(chain.id, "a"))
-    second = await open_attempt(database, chains.step_run_id(chain.id, "b"))
+    first = await open_attempt(database, ids.step_run_id(chain.id, "a"))
+    second = await open_attempt(database, ids.step_run_id(chain.id, "b"))
     assert await place(database, first)
     later = NOW + timedelta(seconds=61)
     async with database.read() as session:

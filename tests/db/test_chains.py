@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import pytest
 
+from contracts import ids
 from contracts.chain import Plan, PlannedStep
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, audit, chains, decisions, steps
@@ -27,7 +28,7 @@ async def test_a_chain_is_recorded_with_all_its_steps_queued(database: Database)
         ("a", "queued", 0, []),
         ("b", "queued", 1, ["a"]),
     ]
-    assert [run.id for run in runs] == [chains.step_run_id(chain.id, id) for id in ("a", "b")]
+    assert [run.id for run in runs] == [ids.step_run_id(chain.id, id) for id in ("a", "b")]
     assert [run.temporal_workflow_id for run in runs] == ["my-chain/a", "my-chain/b"]
     assert [(run.workflow_name, run.server_address, run.prompt_id) for run in runs] == [("graph", "", "")] * 2
 
@@ -54,7 +55,7 @@ async def test_the_level_is_the_lowest_unsettled_one(database: Database) -> None
     async def settle_and_look(step_id: str | None) -> tuple[str, int | None]:
         async with database.write() as session:
             if step_id:
-                run_id = chains.step_run_id(chain.id, step_id)
+                run_id = ids.step_run_id(chain.id, step_id)
                 assert await steps.settle(session, run_id, status="completed")
             await chains.touch_level(session, chain.id)
         async with database.read() as session:
@@ -83,16 +84,16 @@ async def test_a_chain_ends_once_and_its_end_stays(database: Database) -> None:
 
 async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(database: Database) -> None:
     chain = await open_chain(database, "done", "refused", "broken", "unrun")
-    ids = {name: chains.step_run_id(chain.id, name) for name in ("done", "refused", "broken", "unrun")}
-    done = await render(database, ids["done"])
-    await render(database, ids["refused"], approval=ASK)
-    await decide(database, ids["refused"], verdict="reject")
-    broken = await open_attempt(database, ids["broken"])
+    runs = {name: ids.step_run_id(chain.id, name) for name in ("done", "refused", "broken", "unrun")}
+    done = await render(database, runs["done"])
+    await render(database, runs["refused"], approval=ASK)
+    await decide(database, runs["refused"], verdict="reject")
+    broken = await open_attempt(database, runs["broken"])
     async with database.write() as session:
         await attempts.close(session, broken.id, broken.token, state="failed", now=NOW)
-        await steps.settle(session, ids["done"], status="completed")
-        await steps.settle(session, ids["refused"], status="failed", phase="rejected", error="no")
-        await steps.settle(session, ids["broken"], status="failed", error="boom", error_category="node_error")
+        await steps.settle(session, runs["done"], status="completed")
+        await steps.settle(session, runs["refused"], status="failed", phase="rejected", error="no")
+        await steps.settle(session, runs["broken"], status="failed", error="boom", error_category="node_error")
         await steps.skip_many(session, chain.id, {"unrun": "broken failed"})
         await chains.request_cancel(session, chain.id, requested_by="ada", now=NOW)
         await chains.close(session, chain.id, status="failed", error="boom")
@@ -101,9 +102,9 @@ async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(datab
     async with database.read() as session:
         row = await chains.find(session, chain.id)
         runs = {str(run.step_id): run for run in await steps.for_chain(session, chain.id)}
-        outputs = await steps.outputs_of(session, list(ids.values()))
+        outputs = await steps.outputs_of(session, list(runs.values()))
         assert not await chains.cancel_requested(session, chain.id)
-        assert await attempts.count_for_retry(session, ids["broken"], 0) == 0
+        assert await attempts.count_for_retry(session, runs["broken"], 0) == 0
         assert (await audit.events(session, chain.id))[-1].actor == "ada"
     assert row is not None
     assert (row.status, row.phase, row.temporal_run_id, row.error_message) == (
@@ -131,7 +132,7 @@ async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(datab
 
 async def test_a_take_that_waited_for_a_person_is_asked_about_again_after_a_retry(database: Database) -> None:
     chain = await open_chain(database, "a")
-    run_id = chains.step_run_id(chain.id, "a")
+    run_id = ids.step_run_id(chain.id, "a")
     captured = await render(database, run_id, approval=ASK)
     async with database.write() as session:
         await steps.settle(session, run_id, status="skipped", phase="cancelled")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from contracts import ids
 from contracts.chain import StepStatus
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import ComfychainError, FailureCategory
-from db import artifacts, audit, chains, decisions, outbox, output_sets, steps
+from db import artifacts, audit, decisions, outbox, output_sets, steps
 from db.models import ApprovalRequest, Artifact, Decision, Slot, StepRun, Take
 from db.session import Database
 from tests.db.runs import ASK, NOW, decide, files, open_chain, open_step, render
@@ -25,7 +26,7 @@ async def statuses_of(database: Database, run_id: str) -> dict[str, str | None]:
 
 async def test_an_approval_is_recorded_with_all_that_follows_from_it(database: Database) -> None:
     chain = await open_chain(database, "edit", temporal_workflow_id="my-chain")
-    run_id = chains.step_run_id(chain.id, "edit")
+    run_id = ids.step_run_id(chain.id, "edit")
     captured = await render(database, run_id, made=files(2), approval=ASK)
     async with database.write() as session:
         answer = await decisions.decide(
@@ -235,7 +236,7 @@ async def test_a_verdict_that_cannot_be_meant_is_refused(
 
 async def test_a_decision_finds_its_step_by_artifact_and_never_leaves_its_chain(database: Database) -> None:
     chain, stranger = await open_chain(database, "a"), await open_chain(database, "a")
-    run_id = chains.step_run_id(chain.id, "a")
+    run_id = ids.step_run_id(chain.id, "a")
     captured = await render(database, run_id, approval=ASK)
     named = DecisionInput(artifact_id=captured.artifact_ids[0], decided_by="ada")
 

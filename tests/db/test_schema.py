@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, inspect, text
 
+from contracts import ids
 from db.models import Base
 from db.session import Database
 from tests.db.runs import NOW, edited_file, files, open_chain, render
@@ -175,12 +176,12 @@ def test_a_program_that_knows_only_the_seed_can_write(our_schema: sqlite3.Connec
 
 
 async def test_the_seed_s_queries_run_unchanged_and_answer_what_they_promise(database: Database) -> None:
-    from db import artifacts, chains, steps
+    from db import artifacts, steps
 
     made = files(2)
     chain = await open_chain(database, "extract_frame1", "edit_frame1")
-    run_id = chains.step_run_id(chain.id, "extract_frame1")
-    failed_id = chains.step_run_id(chain.id, "edit_frame1")
+    run_id = ids.step_run_id(chain.id, "extract_frame1")
+    failed_id = ids.step_run_id(chain.id, "edit_frame1")
     await render(database, run_id, made=made)
     retouched = edited_file()
     async with database.write() as session:
@@ -207,11 +208,11 @@ async def test_the_seed_s_queries_run_unchanged_and_answer_what_they_promise(dat
 
 
 async def test_deleting_a_chain_takes_its_rows_along_but_not_the_audit_trail(database: Database) -> None:
-    from db import audit, chains
+    from db import audit
     from tests.db.runs import ASK, decide
 
     chain = await open_chain(database, "a", labels={"shot": "010"})
-    run_id = chains.step_run_id(chain.id, "a")
+    run_id = ids.step_run_id(chain.id, "a")
     await render(database, run_id, approval=ASK)
     await decide(database, run_id, verdict="approve")
     async with database.write() as session:

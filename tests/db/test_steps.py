@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from db import audit, chains, steps
+from contracts import ids
+from db import audit, steps
 from db.models import StepRun
 from db.session import Database
 from tests.db.runs import NOW, open_chain, open_step
@@ -72,9 +73,9 @@ async def test_a_standalone_run_is_recorded_once_per_temporal_run(database: Data
 async def test_only_unsettled_steps_are_skipped_and_only_uncompleted_ones_reset(database: Database) -> None:
     chain = await open_chain(database, "a", "b", "c")
     async with database.write() as session:
-        await steps.settle(session, chains.step_run_id(chain.id, "a"), status="completed")
+        await steps.settle(session, ids.step_run_id(chain.id, "a"), status="completed")
         await steps.skip_many(session, chain.id, {"a": "late", "b": "a failed", "c": "b was skipped"})
-    runs = [await look(database, chains.step_run_id(chain.id, id)) for id in ("a", "b", "c")]
+    runs = [await look(database, ids.step_run_id(chain.id, id)) for id in ("a", "b", "c")]
     assert [(run.status, run.error_message) for run in runs] == [
         ("completed", None),
         ("skipped", "a failed"),
