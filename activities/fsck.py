@@ -83,7 +83,7 @@ class Fsck:
                 problem = await self._problem(file.key, file.sha256, file.size_bytes)
                 if problem is not None:
                     await self._found(file, *problem)
-                elif self._repair:
+                elif self._repair and file.is_marked:
                     await self._mark(file, None)
             if len(files) < _PAGE:
                 return

@@ -3,14 +3,19 @@
 import os
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from activities.files import Files
 from activities.fsck import Finding, Fsck, Report
 from contracts.files import FileRef
+from db.models import Artifact, AuditEvent, StepRun
 from db.session import Database
+from db.stored import DAMAGE_KEY
 from storage.errors import ObjectNotFound
 from storage.local import LocalStore
 
@@ -43,6 +48,18 @@ class Place:
     async def text(self, key: str) -> str:
         async with self.store.get(key) as reader:
             return (await reader.read()).decode()
+
+    async def metadata(self, artifact_id: str) -> dict[str, Any]:
+        async with self.database.read() as session:
+            artifact = await session.get(Artifact, artifact_id)
+        assert artifact is not None
+        return artifact.metadata_ or {}
+
+    async def actions(self) -> list[str]:
+        """What the audit trail says that fsck did."""
+        async with self.database.read() as session:
+            query = select(AuditEvent.action).where(AuditEvent.actor == "fsck").order_by(AuditEvent.seq)
+            return list(await session.scalars(query))
 
     def rot(self, key: str, text: str) -> None:
         """Other bytes under the key, which no writer of ours has put there."""
@@ -118,3 +135,34 @@ async def test_bytes_without_a_row_are_let_be_while_they_are_young_and_then_quar
     assert str(place.quarantine) in only(await place.check(repair=True)).repair
     assert (place.quarantine / info.key).read_bytes() == b"stray"
     assert (await place.check()).objects_checked == 0
+
+
+async def test_an_artifact_whose_bytes_are_lost_is_marked_until_they_are_back(place: Place) -> None:
+    key, text = "default/default/run/step/artifact.txt", b"made once"
+    info = await place.store.put(key, text)
+    async with place.database.write() as session:
+        session.add(StepRun(id="run", workflow_name="graph", status="completed", queued_at=datetime.now(UTC)))
+        await session.flush()
+        session.add(
+            Artifact(
+                id="artifact",
+                workflow_id="run",
+                filename="x.txt",
+                local_filename="artifact.txt",
+                local_path=str(place.store.local_path(key)),
+                file_type="text",
+                file_size=len(text),
+                sha256=info.sha256,
+                key=key,
+                metadata_={"kept": True},
+            )
+        )
+    await place.store.delete(key)
+    assert only(await place.check(repair=True)).row_id == "artifact"
+    assert (await place.metadata("artifact"))[DAMAGE_KEY]["state"] == "missing"
+    await place.store.put(key, text)
+    assert (await place.check(repair=True)).findings == []
+    assert await place.metadata("artifact") == {"kept": True}
+    assert await place.actions() == ["bytes_missing", "bytes_restored"]
+    await place.check(repair=True)
+    assert len(await place.actions()) == 2
