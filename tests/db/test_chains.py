@@ -84,16 +84,18 @@ async def test_a_chain_ends_once_and_its_end_stays(database: Database) -> None:
 
 async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(database: Database) -> None:
     chain = await open_chain(database, "done", "refused", "broken", "unrun")
-    runs = {name: ids.step_run_id(chain.id, name) for name in ("done", "refused", "broken", "unrun")}
-    done = await render(database, runs["done"])
-    await render(database, runs["refused"], approval=ASK)
-    await decide(database, runs["refused"], verdict="reject")
-    broken = await open_attempt(database, runs["broken"])
+    run_ids = {name: ids.step_run_id(chain.id, name) for name in ("done", "refused", "broken", "unrun")}
+    done = await render(database, run_ids["done"])
+    await render(database, run_ids["refused"], approval=ASK)
+    await decide(database, run_ids["refused"], verdict="reject")
+    broken = await open_attempt(database, run_ids["broken"])
     async with database.write() as session:
         await attempts.close(session, broken.id, broken.token, state="failed", now=NOW)
-        await steps.settle(session, runs["done"], status="completed")
-        await steps.settle(session, runs["refused"], status="failed", phase="rejected", error="no")
-        await steps.settle(session, runs["broken"], status="failed", error="boom", error_category="node_error")
+        await steps.settle(session, run_ids["done"], status="completed")
+        await steps.settle(session, run_ids["refused"], status="failed", phase="rejected", error="no")
+        await steps.settle(
+            session, run_ids["broken"], status="failed", error="boom", error_category="node_error"
+        )
         await steps.skip_many(session, chain.id, {"unrun": "broken failed"})
         await chains.request_cancel(session, chain.id, requested_by="ada", now=NOW)
         await chains.close(session, chain.id, status="failed", error="boom")
@@ -102,9 +104,9 @@ async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(datab
     async with database.read() as session:
         row = await chains.find(session, chain.id)
         runs = {str(run.step_id): run for run in await steps.for_chain(session, chain.id)}
-        outputs = await steps.outputs_of(session, list(runs.values()))
+        outputs = await steps.outputs_of(session, list(run_ids.values()))
         assert not await chains.cancel_requested(session, chain.id)
-        assert await attempts.count_for_retry(session, runs["broken"], 0) == 0
+        assert await attempts.count_for_retry(session, run_ids["broken"], 0) == 0
         assert (await audit.events(session, chain.id))[-1].actor == "ada"
     assert row is not None
     assert (row.status, row.phase, row.temporal_run_id, row.error_message) == (
@@ -126,8 +128,8 @@ async def test_a_reopened_chain_keeps_what_was_settled_and_queues_the_rest(datab
         "unrun": 0,
     }
     assert runs["broken"].error_message is None
-    assert [artifact.id for artifact in outputs[ids["done"]].slots["image"]] == done.artifact_ids
-    assert outputs[ids["refused"]].slots == {}
+    assert [artifact.id for artifact in outputs[run_ids["done"]].slots["image"]] == done.artifact_ids
+    assert outputs[run_ids["refused"]].slots == {}
 
 
 async def test_a_take_that_waited_for_a_person_is_asked_about_again_after_a_retry(database: Database) -> None:
