@@ -19,6 +19,8 @@ from db.models import Server as ServerRow
 from db.session import Database
 
 _LOOK_SECONDS = 5.0
+#: A server that is starting is wanted as soon as it answers.
+_LOOK_AGAIN_SECONDS = 1.0
 #: Node classes and model lists change when somebody installs something: a minute late is soon enough.
 _OBJECT_INFO_SECONDS = 60.0
 #: Two unanswered polls must fit into the heartbeat timeout of 30 s, or a hung server would cost a render its
@@ -42,6 +44,7 @@ class Servers:
         """Clients of settings that have changed; whoever uses one may go on until the worker ends."""
         self._object_infos: dict[str, dict[str, Any]] = {}
         self._object_info_at: dict[str, float] = {}
+        self._all_up = True
 
     async def client(self, row: ServerRow) -> ComfyClient:
         """The open client of a server; a new one if its settings have changed.
@@ -99,14 +102,15 @@ class Servers:
                 await self.free_expired()
             except ComfychainError as error:
                 logger.warning("the servers could not be checked: %s", error)
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS if self._all_up else _LOOK_AGAIN_SECONDS)
 
     async def look(self) -> None:
         async with self._database.read() as session:
             known = await rows.list_servers(session)
-        await asyncio.gather(*(self._look_at(row) for row in known))
+        self._all_up = all(await asyncio.gather(*(self._look_at(row) for row in known)))
 
-    async def _look_at(self, row: ServerRow) -> None:
+    async def _look_at(self, row: ServerRow) -> bool:
+        """Whether the server is up."""
         now = asyncio.get_running_loop().time()
         came_back = row.state != "up"
         due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
@@ -114,7 +118,7 @@ class Servers:
             client = await self.client(row)
         except ComfychainError as error:
             await self._record_unusable(row, error)
-            return
+            return False
         health = await probe(client, with_object_info=came_back or due)
         async with self._database.write() as session:
             sha256 = None
@@ -136,6 +140,7 @@ class Servers:
             )
         if (came_back or due) and health.queue_running + health.queue_pending:
             await self._stop_strays(client)
+        return health.state == "up"
 
     async def _record_unusable(self, row: ServerRow, error: ComfychainError) -> None:
         """A server that is configured wrongly is down, and no other suffers for it."""

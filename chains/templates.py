@@ -75,6 +75,15 @@ def render(value: Any, namespace: Namespace) -> Any:
     )
 
 
+def literal(value: Any) -> Any:
+    """``value`` written so that rendering it gives it back: text that holds ``{{`` is no template then."""
+    if isinstance(value, dict):
+        return {key: literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    return value.replace("{{", "{{ '{{' }}") if isinstance(value, str) else value
+
+
 def condition_expression(text: str) -> Expression:
     """The expression of a condition, written with or without ``{{ }}``.
 

@@ -11,6 +11,7 @@ import typer
 from temporalio.client import WorkflowFailureError
 
 from activities.copying import measure
+from chains.templates import literal
 from comfychain.cli.deciding import LATER, ring
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
@@ -166,10 +167,10 @@ async def _recorded(resources: Resources, id: str, started_by: str) -> StepInput
 
 
 def _as_written(value: Any) -> Any:
-    """A recorded file reference, as a standalone run's parameter names it."""
+    """A recorded value as a standalone run writes it: files by their id, and text that is no template."""
     if isinstance(value, dict) and set(value) == {FILE_MARK}:
         return f"{value[FILE_MARK]['kind']}:{value[FILE_MARK]['id']}"
-    return value
+    return literal(value)
 
 
 async def _made_in(session: Any, id: str) -> tuple[Artifact, StepRun]:

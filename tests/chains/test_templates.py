@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chains.expressions import MAX_LENGTH, ExpressionError, Undefined, parse_expression
 from chains.filters import FILTERS
 from chains.namespace import Namespace, StepView
-from chains.templates import evaluate_condition, references, render
+from chains.templates import evaluate_condition, literal, references, render
 from contracts.files import FileRef
 
 
@@ -306,3 +306,10 @@ def test_expressions_are_limited_in_length() -> None:
     assert parse_expression("'" + "x" * (MAX_LENGTH - 2) + "'")
     with pytest.raises(ExpressionError, match="too long"):
         parse_expression("'" + "x" * (MAX_LENGTH - 1) + "'")
+
+
+@pytest.mark.parametrize(
+    "value", ["{{", "a {{ b }} c", "{{ inputs.x }}", {"deep": ["{{ 1 }}", 7]}, "plain", None]
+)
+def test_what_is_written_literally_renders_as_itself(value: object) -> None:
+    assert render(literal(value), Namespace()) == value
