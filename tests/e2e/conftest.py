@@ -4,9 +4,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from temporalio.client import Client, WorkflowHistory
+from temporalio.worker import Replayer
 
 from tests.e2e.house import House, open_house
 from workers.temporal_server import TemporalServer
+from workers.worker import WORKFLOWS, workflow_runner
+from workflows.entry import DATA_CONVERTER
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -14,7 +18,22 @@ async def temporal(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Te
     server = TemporalServer(tmp_path_factory.mktemp("temporal") / "temporal.db", ui_port=None)
     await server.start()
     yield server
+    await everything_replays(server.address)
     await server.stop()
+
+
+async def everything_replays(address: str) -> None:
+    """Whatever the session's tests did to a workflow, another worker would do the same from its history."""
+    client = await Client.connect(address, data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
+
+    async def histories() -> AsyncIterator[WorkflowHistory]:
+        async for found in client.list_workflows('ExecutionStatus != "Running"'):
+            yield await client.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
+
+    async with replayer.workflow_replay_iterator(histories()) as results:
+        async for result in results:
+            assert result.replay_failure is None, f"{result.history.workflow_id}: {result.replay_failure}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -23,6 +23,8 @@ from config.settings import Settings, load_settings
 from contracts.chain import SETTLED, ChainState
 from contracts.names import CHAIN_WORKFLOW, STEP_WORKFLOW, TASK_QUEUE
 from contracts.step import StepState
+from db import artifacts
+from db.artifacts import EditedFile
 from db.models import (
     ApprovalRequest,
     Artifact,
@@ -35,6 +37,8 @@ from db.models import (
     Take,
 )
 from db.session import Database
+from storage.keys import artifact_key
+from storage.local import LocalStore
 from workers.worker import run_worker
 from workflows.entry import DATA_CONVERTER
 
@@ -278,6 +282,32 @@ class House:
             assert len(body) == artifact.file_size
             assert hashlib.sha256(body).hexdigest() == artifact.sha256
         await self.outbox_is_empty()
+
+
+async def replaced(house: House, handle: Handle, step_id: str, path: Path, *, approve: bool) -> Artifact:
+    """The newest artifact of a step, edited by a person: the PNG at ``path`` takes its place."""
+    run = await house.run(handle, step_id)
+    assert run.latest_artifact_id is not None
+    artifact_id = str(uuid4())
+    key = artifact_key("default", "default", run.chain_id or "", step_id, artifact_id, "png")
+    body = path.read_bytes()
+    sha256 = hashlib.sha256(body).hexdigest()
+    async with LocalStore(house.settings.artifacts_dir) as store:
+        await store.put(key, body, size_bytes=len(body), sha256=sha256)
+        file = EditedFile(
+            artifact_id=artifact_id,
+            filename=path.name,
+            key=key,
+            local_path=str(store.local_path(key)),
+            sha256=sha256,
+            size_bytes=len(body),
+            file_type="image",
+            extension="png",
+        )
+    async with house.database.write() as session:
+        return await artifacts.edit(
+            session, artifact_id=run.latest_artifact_id, file=file, actor="ada", approve=approve
+        )
 
 
 @asynccontextmanager

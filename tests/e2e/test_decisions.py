@@ -1,12 +1,10 @@
 """What people decide, by which door, and what becomes of it."""
 
 import asyncio
-import hashlib
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from PIL import Image
@@ -17,13 +15,10 @@ from temporalio.service import RPCError
 
 from comfyui.standin import Fault
 from contracts.decisions import DecisionAnswer, DecisionInput, Verdict
-from db import artifacts, decisions
-from db.artifacts import EditedFile
-from db.models import Artifact, OutboxMessage, Take
-from storage.keys import artifact_key
-from storage.local import LocalStore
+from db import decisions
+from db.models import OutboxMessage, Take
 from tests.e2e.definitions import after, chain, step
-from tests.e2e.house import Handle, House, until
+from tests.e2e.house import Handle, House, replaced, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -277,41 +272,15 @@ async def test_a_reviewer_may_end_what_the_policy_would_regenerate(house: House)
     assert (await house.failed(handle)).type == "rejected"
 
 
-async def edited(house: House, handle: Handle, folder: Path, *, approve: bool) -> Artifact:
-    """``make``'s newest image, replaced by a white one."""
-    path = folder / "white.png"
-    Image.new("RGB", (16, 16), (255, 255, 255)).save(path)
-    run = await house.run(handle, "make")
-    assert run.latest_artifact_id is not None
-    artifact_id = str(uuid4())
-    key = artifact_key("default", "default", run.chain_id or "", "make", artifact_id, "png")
-    body = path.read_bytes()
-    sha256 = hashlib.sha256(body).hexdigest()
-    async with LocalStore(house.settings.artifacts_dir) as store:
-        await store.put(key, body, size_bytes=len(body), sha256=sha256)
-        file = EditedFile(
-            artifact_id=artifact_id,
-            filename="white.png",
-            key=key,
-            local_path=str(store.local_path(key)),
-            sha256=sha256,
-            size_bytes=len(body),
-            file_type="image",
-            extension="png",
-        )
-    async with house.database.write() as session:
-        return await artifacts.edit(
-            session, artifact_id=run.latest_artifact_id, file=file, actor="ada", approve=approve
-        )
-
-
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_an_edit_takes_the_place_of_what_was_rendered_and_goes_on(
     house: House, tmp_path: Path, at_once: bool
 ) -> None:
     handle = await open_approval(house)
     old = (await house.run(handle, "make")).latest_artifact_id
-    new = await edited(house, handle, tmp_path, approve=at_once)
+    path = tmp_path / "white.png"
+    Image.new("RGB", (16, 16), (255, 255, 255)).save(path)
+    new = await replaced(house, handle, "make", path, approve=at_once)
     assert (new.parent_artifact_id, new.version, new.is_latest) == (old, 2, True)
     if not at_once:
         assert (await refusal(handle, step="make", artifact_id=old)).type == "stale"
@@ -326,11 +295,12 @@ async def test_an_edit_takes_the_place_of_what_was_rendered_and_goes_on(
 
 async def test_a_decision_recorded_by_another_process_reaches_the_waiting_step(house: House) -> None:
     handle = await open_approval(house)
+    chain_id = (await house.chain(handle)).id
     async with house.database.write() as session:
         answer = await decisions.decide(
             session,
             decision=DecisionInput(verdict="approve", step="make", decided_by="api"),
-            chain_id=(await house.chain(handle)).id,
+            chain_id=chain_id,
             source="api",
             now=datetime.now(UTC),
         )
