@@ -42,6 +42,7 @@ def translated(
         try:
             return await activity(*args, **kwargs)
         except ComfychainError as error:
-            raise to_application_error(error) from error
+            # With its causes and their tracebacks Temporal would show "Failure exceeds size limit" instead.
+            raise to_application_error(error) from None
 
     return call

@@ -83,7 +83,7 @@ class Rendering:
         try:
             return await self._attempt(run, step, message.take, placed)
         except ComfychainError as error:
-            raise await self._failed(run, step, message.take, placed, error) from error
+            raise await self._failed(run, step, message.take, placed, error) from None
         finally:
             self._placing.freed()
 
