@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import mimetypes
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -143,7 +144,12 @@ async def _bring_home(
     else:
         path, got = await _download(store, placed, output, on_progress)
         sha256, size_bytes = got.sha256, got.size_bytes
-        await store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, content_type=media_type)
+        try:
+            await store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, content_type=media_type)
+        finally:
+            # A store that refused it leaves the file: the next try brings it again, until the disk is full.
+            with suppress(OSError):
+                await asyncio.to_thread(path.unlink, missing_ok=True)
     return CapturedFile(
         artifact_id=artifact_id,
         slot=slot,
