@@ -6,9 +6,8 @@ import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from temporalio import activity
-
 from activities.placing import Placed
+from activities.pulse import Pulse
 from chains.definition import StepDefinition
 from comfyui.errors import Unreachable
 from comfyui.events import Listener
@@ -33,19 +32,19 @@ _LISTENER_SECONDS = 1.0
 class Watch:
     """Keeps an attempt alive while it is worked on: beats for Temporal, and its reservation and progress."""
 
-    def __init__(self, database: Database, placed: Placed) -> None:
+    def __init__(self, database: Database, placed: Placed, pulse: Pulse) -> None:
         self._database = database
         self._placed = placed
+        self._pulse = pulse
         self._written_at = datetime.now(UTC)
-        self._last_state = ""
 
     def on_bytes(self, done_bytes: int, total_bytes: int | None) -> None:
         """Bytes moved: the activity is alive."""
-        activity.heartbeat(done_bytes, total_bytes)
+        self._pulse.beat(done_bytes, total_bytes)
 
     async def on_beat(self, progress: Progress) -> None:
         """The server answered a poll. Raises ``ComfychainError`` (already_used) if a successor took over."""
-        activity.heartbeat(progress.state)
+        self._pulse.beat(progress.state)
         now = datetime.now(UTC)
         since = (now - self._written_at).total_seconds()
         if since < _WRITE_SECONDS:

@@ -14,6 +14,7 @@ from activities.generating import Watch, generate
 from activities.leftover import cancelled_meanwhile
 from activities.placing import Placed, Placing
 from activities.preparing import definition_of
+from activities.pulse import Pulse
 from activities.servers import Servers
 from activities.transferring import transfer
 from chains.definition import StepDefinition
@@ -30,6 +31,7 @@ from storage.store import Store
 #: A server that failed is left alone for a while: ComfyUI restarts in about 11 s, its models load longer.
 _AVOID_SECONDS = 30.0
 _RETRY_SECONDS = 0.2
+_BEAT_SECONDS = 1.0
 _NO_SERVER_RETRY_SECONDS = 2.0
 
 #: Failures that say something about the server, not about the work.
@@ -75,25 +77,25 @@ class Rendering:
             return await self._rendered(run, message.take)
         if activity.info().attempt > 1 and await cancelled_meanwhile(self._database, self._temporal, run):
             raise ComfychainError(FailureCategory.CANCELLED, "the step was cancelled while no worker ran it")
-        step = definition_of(run)
+        step, pulse = definition_of(run), Pulse()
         try:
-            placed = await self._place(run, step, message.take)
+            placed = await self._place(run, message.take, pulse)
         except NoServerFree as error:
             raise self._no_server(step, str(error)) from None
         try:
-            return await self._attempt(run, step, message.take, placed)
+            return await self._attempt(run, step, message.take, placed, pulse)
         except ComfychainError as error:
             raise await self._failed(run, step, message.take, placed, error) from None
         finally:
             self._placing.freed()
 
-    async def _place(self, run: StepRun, step: StepDefinition, take: int) -> Placed:
+    async def _place(self, run: StepRun, take: int, pulse: Pulse) -> Placed:
         """Wait in line for a server, beating: an activity that waits is alive."""
         placing = asyncio.create_task(self._placing.place(run, take))
         try:
             while not placing.done():
-                activity.heartbeat()
-                await asyncio.wait([placing], timeout=5.0)
+                await asyncio.wait([placing], timeout=_BEAT_SECONDS)
+                pulse.beat()
         finally:
             placing.cancel()
             # Whoever stops the prompt after a cancel must find the attempt that was being opened.
@@ -116,8 +118,10 @@ class Rendering:
             retry_in_seconds=_NO_SERVER_RETRY_SECONDS,
         )
 
-    async def _attempt(self, run: StepRun, step: StepDefinition, take: int, placed: Placed) -> Rendered:
-        watch = Watch(self._database, placed)
+    async def _attempt(
+        self, run: StepRun, step: StepDefinition, take: int, placed: Placed, pulse: Pulse
+    ) -> Rendered:
+        watch = Watch(self._database, placed, pulse)
         await transfer(
             self._database, self._store, placed.client, placed.attempt, placed.files, watch.on_bytes
         )
