@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.errors import translated
 from activities.outbox import Outbox
+from contracts import ids
 from contracts.activities import (
     Expired,
     ExpireDecisionInput,
@@ -36,7 +37,7 @@ class Deciding:
                 step_run_id=message.step_run_id,
                 chain_id=message.chain_id,
                 source=message.source,
-                idempotency_key=message.idempotency_key,
+                idempotency_key=_scoped_key(message),
                 now=datetime.now(UTC),
             )
         if answer.accepted:
@@ -72,3 +73,12 @@ class Deciding:
                 },
             )
         return Message()
+
+
+def _scoped_key(message: RecordDecisionInput) -> str | None:
+    """A key counts for one step: the same words sent to another chain must not get this one's answer."""
+    key = message.idempotency_key or message.decision.idempotency_key
+    step = message.step_run_id
+    if step is None and message.chain_id is not None and message.decision.step is not None:
+        step = ids.step_run_id(message.chain_id, message.decision.step)
+    return f"{step}:{key}" if key else None

@@ -134,6 +134,8 @@ class ChainWorkflow(Mailbox):
         self._errors = dict(opened.errors)
         self._attributes = set(opened.search_attributes)
         self._status = "running"
+        if self._paused:
+            await self._record_phase(chain_input.started_by)
         self._ready = True
         self._show_attributes()
 

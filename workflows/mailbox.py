@@ -112,7 +112,8 @@ class Mailbox:
         await workflow.wait_condition(lambda: self._ready)
         update = workflow.current_update_info()
         key = (
-            decision.idempotency_key or f"update:{workflow.info().workflow_id}:{update.id if update else ''}"
+            decision.idempotency_key
+            or f"update:{workflow.info().first_execution_run_id}:{update.id if update else ''}"
         )
         try:
             answer = await self._record(decision, "update", key)

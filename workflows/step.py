@@ -102,7 +102,7 @@ class StepWorkflow(Mailbox):
             settled = await self._ask(request, timeout_seconds)
             if settled.next == "done":
                 return settled
-            if workflow.info().is_continue_as_new_suggested():
+            if _is_long():
                 await self._quiet()
                 if self._cancelled_by is None:
                     workflow.continue_as_new(
@@ -179,7 +179,7 @@ class StepWorkflow(Mailbox):
                 if self._cancelled_by is not None:
                     return await self._settle("cancelled")
             settled = await self._settle("rendered")
-            if settled.next != "waiting":
+            if settled.next != "waiting" or _is_long():
                 self._request_id = None
                 return settled
             if settled.request_id != request_id or timeout_seconds is not None:
@@ -191,7 +191,7 @@ class StepWorkflow(Mailbox):
         """Return once somebody or the timer may have decided; the answer is the time left for a next wait."""
         while True:
             if await self._wait_until(
-                lambda: self._doorbell or self._cancelled_by is not None, timeout_seconds
+                lambda: self._doorbell or self._cancelled_by is not None or _is_long(), timeout_seconds
             ):
                 self._doorbell = False
                 return timeout_seconds
@@ -226,6 +226,10 @@ class StepWorkflow(Mailbox):
         self._doorbell = True
 
     def _decision_target(self, decision: DecisionInput) -> dict[str, str]:
+        if self._ready and decision.step not in (None, self._input.step_id):
+            raise Unusable(
+                f"step: this is {self._input.step_id or 'a standalone run'}, not {decision.step!r}"
+            )
         return {"step_run_id": self._step_run_id}
 
     def _heard(self, answer: DecisionAnswer) -> None:
@@ -271,3 +275,8 @@ class StepWorkflow(Mailbox):
             error=self._error,
             refused_signals=list(self._refused),
         )
+
+
+def _is_long() -> bool:
+    """The history is long enough to go on in a new one, which a step can do while it waits, too."""
+    return workflow.info().is_continue_as_new_suggested()

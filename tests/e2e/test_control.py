@@ -60,6 +60,20 @@ async def test_a_paused_chain_starts_nothing_until_it_is_resumed(house: House) -
     await house.completed(handle)
 
 
+async def test_a_chain_may_be_started_paused(house: House) -> None:
+    handle = await house.start({**chain(step("make")), "paused": True})
+
+    async def paused() -> bool:
+        state = await house.state(handle)
+        return (state.status, state.phase) == ("executing_level_0", "paused")
+
+    await until(paused, "the chain is open and paused")
+    assert (await house.chain(handle)).phase == "paused"
+    assert (await house.run(handle, "make")).status == "queued"
+    await handle.signal("resume")
+    await house.completed(handle)
+
+
 async def test_a_paused_step_renders_no_further_take_until_it_is_resumed(house: House) -> None:
     handle = await house.start(chain(step("make", "noise", approval={"on_rejected": "regenerate"})))
     await house.asked(handle, "make")

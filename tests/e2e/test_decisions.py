@@ -162,6 +162,29 @@ async def test_the_same_idempotency_key_gets_the_same_answer(house: House) -> No
     await house.completed(handle)
 
 
+async def test_an_idempotency_key_counts_for_one_step_only(house: House) -> None:
+    """Or the approval of one chain would swallow that of the next."""
+    handles = [await open_approval(house) for _ in range(2)]
+    for handle in handles:
+        await handle.signal("approve", {"step": "make", "idempotency_key": "approve-it"})
+        await house.completed(handle)
+
+
+async def test_a_verdict_for_another_step_is_not_taken_by_this_one(house: House) -> None:
+    handle = await open_approval(house)
+    make = house.step_handle(handle, "make")
+    assert (await refusal(make, step="turn")).type is not None
+    await make.signal("approve", {"step": "turn"})
+
+    async def refused() -> bool:
+        return bool((await house.step_state(make)).refused_signals)
+
+    await until(refused, "the verdict is refused")
+    assert not await house.decisions(await house.run(handle, "make"))
+    await decide(make, step="make")
+    await house.completed(handle)
+
+
 async def test_a_forged_doorbell_does_nothing(house: House) -> None:
     handle = await open_approval(house)
     make = house.step_handle(handle, "make")

@@ -186,6 +186,30 @@ async def test_no_signal_is_lost_between_two_runs_of_a_chain(tmp_path: Path) -> 
     await server.stop()
 
 
+async def test_a_step_that_waits_outlives_any_flood_of_signals(tmp_path: Path) -> None:
+    server = EagerServer(tmp_path / "temporal.db", ui_port=None)
+    await server.start()
+    async with open_house(server.address, tmp_path / "house") as house:
+        handle = await house.start(chain(step("make", "noise", approval=True)))
+        request = await house.asked(handle, "make")
+        make = house.client.get_workflow_handle(f"{handle.id}/make")
+        for number in range(40):
+            await make.signal("event", {"name": f"event-{number}"})
+
+        async def all_kept() -> bool:
+            events = await house.audit("signal_refused")
+            return len({(event.details or {})["payload"] for event in events}) == 40
+
+        await until(all_kept, "every event is recorded")
+        runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{make.id}"')]
+        assert len(runs) > 1
+        assert (await house.asked(handle, "make")).id == request.id
+        await make.signal("approve")
+        await house.completed(house.client.get_workflow_handle(handle.id))
+        assert len(await house.attempts(await house.run(handle, "make"))) == 1
+    await server.stop()
+
+
 class EagerServer(TemporalServer):
     """Suggests to continue as new after a few events."""
 
