@@ -72,6 +72,9 @@ def add(
     ] = None,
     output_dir: Annotated[Path | None, typer.Option(help="Its output folder, likewise.")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Its models folder, likewise.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of the authority behind its certificate, if it is your own.")
+    ] = None,
     slots: Annotated[int, typer.Option(min=1, max=64, help="Prompts of ours that it may hold.")] = 2,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -88,6 +91,7 @@ def add(
             input_dir=input_dir,
             output_dir=output_dir,
             models_dir=models_dir,
+            ca_file=ca_file,
             slots=slots,
         )
         wanted.headers()
@@ -101,6 +105,7 @@ def add(
                 input_dir=_text(wanted.input_dir),
                 output_dir=_text(wanted.output_dir),
                 models_dir=_text(wanted.models_dir),
+                ca_file=_text(wanted.ca_file),
                 slots=wanted.slots,
                 source="command line",
             )
@@ -220,6 +225,7 @@ def _server_json(row: Server) -> dict[str, Any]:
         "input_dir": row.input_dir,
         "output_dir": row.output_dir,
         "models_dir": row.models_dir,
+        "ca_file": row.ca_file,
         "slots": row.slots,
         "state": row.state,
         "queue_running": row.queue_running,
