@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,12 @@ class House:
     database: Database
     a: StandIn
     b: StandIn
+    worker: AsyncExitStack
+
+    async def restart_worker(self) -> None:
+        """Stop the worker as a deployment does, and start another one on the same data."""
+        await self.worker.aclose()
+        await self.worker.enter_async_context(working(self.settings))
 
     # Starting and ending.
 
@@ -321,12 +327,12 @@ async def open_house(temporal_address: str, folder: Path, **settings: Any) -> As
             servers=(ServerSettings(name="a", url=a.url), ServerSettings(name="b", url=b.url)),
             **settings,
         )
-        async with working(chosen):
+        async with AsyncExitStack() as worker:
+            await worker.enter_async_context(working(chosen))
             client = await Client.connect(temporal_address, data_converter=DATA_CONVERTER)
             database = Database(chosen.database_url)
-            house = House(chosen, client, database, a, b)
             try:
-                yield house
+                yield House(chosen, client, database, a, b, worker)
             finally:
                 await _terminate_all(client)
                 await database.close()

@@ -1,7 +1,7 @@
 """Temporal stopped and started, another namespace's habits, another database, another history limit."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -63,6 +63,26 @@ async def test_a_render_goes_on_while_temporal_is_away_and_is_paid_once(tmp_path
         assert standin.faults.counted("posts", [attempt.prompt_id]) == 1
         await house.holds_its_promises()
     await server.stop()
+
+
+async def test_a_worker_that_is_replaced_leaves_its_render_to_its_successor(
+    temporal: TemporalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.worker._SHUTDOWN", timedelta(milliseconds=100))
+    async with open_house(temporal.address, tmp_path / "house") as house:
+        for standin in (house.a, house.b):
+            standin.faults.add(Fault(name="hang", node_type="ImageAddNoise"))
+        handle = await house.start(chain(step("make", "noise"), step("asks", approval=True)))
+        standin = await house.rendering(handle, "make")
+        await house.asked(handle, "asks")
+        await house.restart_worker()
+        standin.faults.clear()
+        await handle.signal("approve", {"step": "asks"})
+        await house.completed(handle)
+        (attempt,) = await house.attempts(await house.run(handle, "make"))
+        assert standin.faults.counted("posts", [attempt.prompt_id]) == 1
+        assert not standin.faults.counted("interrupts", [attempt.prompt_id])
+        await house.holds_its_promises()
 
 
 async def test_a_chain_runs_where_the_search_attributes_are_not_registered(
