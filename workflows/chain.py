@@ -6,11 +6,11 @@ database. When Temporal suggests to continue as new, it drains and goes on from 
 
 import asyncio
 import contextlib
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -18,9 +18,8 @@ from temporalio.exceptions import (
     WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
-from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
-from contracts import ids, plans
+from contracts import plans
 from contracts.activities import (
     ChainPhaseInput,
     CloseChainInput,
@@ -29,12 +28,8 @@ from contracts.activities import (
     OpenChainInput,
     OpenedChain,
     ResetStepsInput,
-    Settled,
-    SettleInput,
     SkippedStep,
     SkipStepsInput,
-    StoppedPrompt,
-    StopPromptInput,
 )
 from contracts.chain import ChainInput, ChainResult, ChainState, ChainStepState, Plan
 from contracts.decisions import DecisionInput
@@ -43,15 +38,15 @@ from contracts.names import (
     CHAIN_WORKFLOW,
     PLAN_QUERY,
     STATUS_QUERY,
-    STEP_WORKFLOW,
     Activity,
     InternalSignal,
     SearchAttribute,
     Signal,
 )
-from contracts.step import StepInput, StepResult
+from contracts.step import StepResult
 from workflows import policies
 from workflows.calls import rows, seen_through, surfaced, world
+from workflows.children import settle_for, start_child
 from workflows.entry import Unusable, parse, parse_start
 from workflows.mailbox import Letter, Mailbox
 from workflows.schedule import Schedule
@@ -97,7 +92,7 @@ class ChainWorkflow(Mailbox):
         try:
             await seen_through(self._open(chain_input))
             if await self._drive():
-                await self._quiet()
+                await self._until_quiet_and_uncancelled()
                 workflow.continue_as_new(ChainInput(continued=True, paused=self._paused))
         except (asyncio.CancelledError, ActivityError) as error:
             if not is_cancelled_exception(error) or not self._ready:
@@ -228,63 +223,20 @@ class ChainWorkflow(Mailbox):
         its prompt stopped.
         """
         try:
-            result: StepResult = await (await self._start_child(step_id))
-            return result
+            child = await start_child(self._chain_id, self._name, step_id)
+            self._started.add(step_id)
+            return await child
         except ChildWorkflowError as error:
             if is_cancelled_exception(error):
                 if self._status == "cancelling":
                     return None
-                return await seen_through(self._settle_for(step_id, "cancelled", "cancelled"))
+                return await seen_through(settle_for(self._chain_id, step_id, "cancelled", "cancelled"))
             if isinstance(error.cause, ApplicationError) and error.cause.details:
                 return StepResult.model_validate(error.cause.details[0])
-            return await seen_through(self._settle_for(step_id, "failed", str(error.cause or error)))
+            why = str(error.cause or error)
         except WorkflowAlreadyStartedError as error:
-            return await seen_through(self._settle_for(step_id, "failed", str(error)))
-
-    async def _start_child(self, step_id: str) -> ChildWorkflowHandle[Any, StepResult]:
-        """A child that starts while it is being cancelled is cancelled once it has; it must not be lost."""
-        starting = asyncio.create_task(
-            workflow.start_child_workflow(
-                STEP_WORKFLOW,
-                StepInput(chain_id=self._chain_id, step_id=step_id),
-                id=f"{workflow.info().workflow_id}/{step_id}",
-                result_type=StepResult,
-                parent_close_policy=ParentClosePolicy.REQUEST_CANCEL,
-                cancellation_type=ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                static_summary=f"{self._name}: {step_id}",
-            )
-        )
-        try:
-            child = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            child = await starting
-            child.cancel()
-        self._started.add(step_id)
-        return child
-
-    async def _settle_for(
-        self, step_id: str, outcome: Literal["failed", "cancelled"], error: str
-    ) -> StepResult:
-        step_run = ids.step_run_id(self._chain_id, step_id)
-        stop = StopPromptInput(step_run_id=step_run, reason=error[:500])
-        await world(Activity.STOP_PROMPT, stop, StoppedPrompt, f"stop {step_id}", policies.stop_prompt())
-        settled = await rows(
-            Activity.SETTLE,
-            SettleInput(
-                step_run_id=step_run,
-                outcome=outcome,
-                error_category=FailureCategory.INTERNAL,
-                error=f"the step's own workflow did not end by itself: {error}",
-            ),
-            Settled,
-        )
-        return StepResult(
-            step_run_id=step_run,
-            status=settled.status,
-            error_category=settled.error_category,
-            error=settled.error,
-        )
+            why = str(error)
+        return await seen_through(settle_for(self._chain_id, step_id, "failed", why))
 
     async def _gather(self) -> None:
         ended, self._ended = self._ended, []

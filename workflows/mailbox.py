@@ -4,6 +4,7 @@ A handler only appends. Recording a decision, a refusal or an event is an activi
 handlers never raise, never race one another and are finished as soon as they are called.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,13 @@ class Mailbox:
         while self._inbox or not workflow.all_handlers_finished():
             await self._answer_mail()
             await workflow.wait_condition(lambda: bool(self._inbox) or workflow.all_handlers_finished())
+
+    async def _until_quiet_and_uncancelled(self) -> None:
+        """Before continuing as new: the next run would know nothing of a cancel that came to this one."""
+        await self._quiet()
+        if workflow.cancellation_reason() is not None:
+            await asyncio.sleep(0)  # the cancel that came with this very task is raised here
+            raise asyncio.CancelledError
 
     async def _answer_mail(self) -> None:
         while self._inbox:

@@ -103,7 +103,7 @@ class StepWorkflow(Mailbox):
             if settled.next == "done":
                 return settled
             if _is_long():
-                await self._quiet()
+                await self._until_quiet_and_uncancelled()
                 if self._cancelled_by is None:
                     workflow.continue_as_new(
                         self._input.model_copy(
