@@ -32,6 +32,14 @@ from tests.faults.points import Fault, Points
 HEARTBEAT_SECONDS = 4.0
 LOST_SECONDS = 2.5
 
+#: By which limit Temporal notices that a policy's worker is dead.
+_SHORTENED = {
+    "render": "heartbeat_timeout",
+    "open_chain": "heartbeat_timeout",
+    "stop_prompt": "heartbeat_timeout",
+    "close_chain": "start_to_close_timeout",
+}
+
 
 @dataclass(frozen=True)
 class Orders:
@@ -88,8 +96,8 @@ def _hurry(task_queue: str) -> None:
         max_concurrent_activity_task_polls=1,
         max_concurrent_workflow_task_polls=2,
     )
-    for name in ("render", "open_chain", "stop_prompt"):
-        setattr(workflows.policies, name, _with_short_heartbeat(getattr(workflows.policies, name)))
+    for name, limit in _SHORTENED.items():
+        setattr(workflows.policies, name, _with_limit(getattr(workflows.policies, name), limit))
     activities.generating._LOST_SECONDS = LOST_SECONDS
     activities.generating._LOOK_AGAIN_SECONDS = 0.1
     activities.placing.IN_LINE_SECONDS = 1.0
@@ -100,10 +108,10 @@ def _hurry(task_queue: str) -> None:
     db.outbox.lease = functools.partial(db.outbox.lease, lease_seconds=HEARTBEAT_SECONDS)
 
 
-def _with_short_heartbeat(policy: Any) -> Any:
+def _with_limit(policy: Any, limit: str) -> Any:
     @functools.wraps(policy)
     def hurried(*args: Any) -> dict[str, Any]:
-        return {**policy(*args), "heartbeat_timeout": timedelta(seconds=HEARTBEAT_SECONDS)}
+        return {**policy(*args), limit: timedelta(seconds=HEARTBEAT_SECONDS)}
 
     return hurried
 

@@ -178,7 +178,7 @@ class Stage:
         return open_scene(self.folder / name, self.client, self.temporal_address, self.standins)
 
     async def play(
-        self, cases: Iterable[str], case: Callable[[Scene, str], Awaitable[None]], at_once: int = 10
+        self, cases: Iterable[str], case: Callable[[Scene, str], Awaitable[None]], at_once: int = 20
     ) -> list[str]:
         """Each case in a scene of its own: what broke, with its reason."""
         room = asyncio.Semaphore(at_once)

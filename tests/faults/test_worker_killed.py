@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.definitions import chain, step
 from tests.faults.checker import check
 from tests.faults.points import Fault
-from tests.faults.scene import Scene
+from tests.faults.scene import Scene, Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,19 +27,21 @@ async def test_a_worker_killed_while_a_prompt_renders_goes_on_with_that_prompt(s
     await check(scene, orphans=0)
 
 
-@pytest.mark.parametrize("point", ["server.download", "store.put_file"], ids=["downloaded", "stored"])
 async def test_a_worker_killed_between_the_download_and_the_row_downloads_again_and_renders_once(
-    scene: Scene, point: str
+    stage: Stage,
 ) -> None:
-    worker = scene.worker(Fault(point, "after"))
-    handle = await scene.start(chain(step("frame")))
-    await worker.died()
-    assert not await scene.artifacts(handle, "frame")
-    scene.worker()
-    await scene.completed(handle)
-    (attempt,) = await scene.attempts(handle, "frame")
-    (standin,) = (each for each in scene.standins if each.name == attempt.server_name)
-    assert await standin.counts("executed") == {attempt.prompt_id: 1}
-    assert list((await standin.counts("downloads")).values()) == [2]
-    assert len(await scene.artifacts(handle, "frame")) == 1
-    await check(scene, orphans=0)
+    async def survives(scene: Scene, point: str) -> None:
+        worker = scene.worker(Fault(point, "after"))
+        handle = await scene.start(chain(step("frame")))
+        await worker.died()
+        assert not await scene.artifacts(handle, "frame")
+        scene.worker()
+        await scene.completed(handle)
+        (attempt,) = await scene.attempts(handle, "frame")
+        (standin,) = (each for each in scene.standins if each.name == attempt.server_name)
+        assert (await standin.counts("executed"))[attempt.prompt_id] == 1
+        assert len(await scene.artifacts(handle, "frame")) == 1
+        await check(scene, orphans=0)
+
+    broken = await stage.play(["server.download", "store.put_file"], survives)
+    assert not broken, "\n".join(broken)
