@@ -64,6 +64,7 @@ async def survey(
             tags=frozenset(step.server.tags),
             avoid=frozenset(failed_on),
             prefer=step.server.prefer or "idle",
+            models=frozenset(draft.models),
             files=frozenset(file.server_name for _, file in draft.files),
         ),
     )

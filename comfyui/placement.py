@@ -1,7 +1,7 @@
 """Which server a bound graph goes to: a pure choice from a snapshot of all servers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -45,7 +45,6 @@ class Requirement:
     not_same_as: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()
     prefer: Literal["warm", "idle"] = "idle"
-    node_classes: list[str] = field(default_factory=list)
     models: frozenset[str] = frozenset()
     files: frozenset[str] = frozenset()
 
@@ -147,7 +146,7 @@ def _lacks(candidate: Candidate, requirement: Requirement) -> _Lacks:
     if info is None:
         return _Lacks([], [])
     classes = {str(body.get("class_type")) for body in requirement.document.values()}
-    missing = sorted(name for name in classes.union(requirement.node_classes) if not has_class(info, name))
+    missing = sorted(name for name in classes if not has_class(info, name))
     values = []
     for node_id, body in requirement.document.items():
         for name, value in body.get("inputs", {}).items():
