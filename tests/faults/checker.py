@@ -66,7 +66,9 @@ async def _check_rows(scene: Scene, runs: dict[str, StepRun], artifacts: list[Ar
     for row in [*attempts, *await scene.rows(select(ApprovalRequest))]:
         if row.state in ("open", "pending"):
             run = runs[row.workflow_id]
-            assert run.status not in SETTLED, f"{run.step_id} is {run.status} with a {row.state} row"
+            assert run.status not in SETTLED, (
+                f"{run.step_id} is {run.status} but a row of {row.__tablename__} is {row.state}"
+            )
 
 
 def _check_bytes(scene: Scene, artifacts: list[Artifact], orphans: int | None) -> None:

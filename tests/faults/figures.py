@@ -1,5 +1,6 @@
 """What the faults cost: counted over the session and told at its end."""
 
+import math
 import time
 from collections import defaultdict
 
@@ -27,7 +28,7 @@ class Figures:
         told = [f"points ({action}): {passed} / {total}" for action, (passed, total) in self._points.items()]
         for scenario, seconds in self._recoveries.items():
             ordered = sorted(seconds)
-            p50, p95 = ordered[len(ordered) // 2], ordered[int(0.95 * (len(ordered) - 1))]
+            p50, p95 = (ordered[math.ceil(part * len(ordered)) - 1] for part in (0.5, 0.95))
             told.append(
                 f"{scenario}: {len(ordered)} recovered, p50 {p50:.1f} s, p95 {p95:.1f} s, "
                 f"{self._wasted[scenario]} wasted renders"
