@@ -40,8 +40,8 @@ class Deciding:
                 idempotency_key=_scoped_key(message),
                 now=datetime.now(UTC),
             )
-        if answer.accepted:
-            self._outbox.ring()
+        if answer.accepted and message.step_run_id is None:
+            self._outbox.ring()  # a step that recorded it knows already
         return answer
 
     @activity.defn(name=Activity.EXPIRE_DECISION)

@@ -162,7 +162,7 @@ class ChainWorkflow(Mailbox):
             CloseChainInput(chain_id=self._chain_id, cancelled=cancelled),
             ClosedChain,
             "close",
-            policies.close_chain(),
+            policies.recorded(),
         )
         self._status = closed.status
         self._schedule.status.update(closed.steps)

@@ -19,7 +19,8 @@ from contracts.activities import Message, RecordDecisionInput, RecordRefusalInpu
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import FailureCategory
 from contracts.names import DECIDE_UPDATE, Activity, Signal
-from workflows.calls import rows
+from workflows import policies
+from workflows.calls import rows, world
 from workflows.entry import Unusable, parse, shown
 
 #: Refused signals that the ``status`` query shows; all of them stand in the audit trail.
@@ -186,7 +187,12 @@ class Mailbox:
                 **self._decision_target(decision),
             }
         )
-        answer = await rows(Activity.RECORD_DECISION, message, DecisionAnswer)
+        if source == "update":
+            answer = await world(
+                Activity.RECORD_DECISION, message, DecisionAnswer, "record a decision", policies.recorded()
+            )
+        else:
+            answer = await rows(Activity.RECORD_DECISION, message, DecisionAnswer)
         if answer.accepted:
             self._heard(answer)
         return answer

@@ -56,11 +56,12 @@ def open_chain() -> dict[str, Any]:
     }
 
 
-def close_chain() -> dict[str, Any]:
+def recorded() -> dict[str, Any]:
     """Only rows, and yet a regular activity: it must stand in the history before the workflow's own end.
 
-    A signal that comes at the last moment makes Temporal repeat the closing workflow task. Had that closed
-    the rows by a local activity, the signal would now be obeyed by a chain that is closed already.
+    A signal that comes at the last moment makes Temporal repeat the workflow task. Had a local activity in it
+    closed the chain's rows, the signal would now be obeyed by a chain that is closed already; had it answered
+    an update, the one who asked would be told of a failed task although the decision stands.
     """
     return {
         "start_to_close_timeout": timedelta(seconds=60),

@@ -69,6 +69,14 @@ async def test_the_update_answers_with_the_recorded_decision(house: House, door:
     assert (decision.source, decision.reason) == ("update", "lovely")
 
 
+async def test_a_step_that_ends_with_its_decision_still_answers_the_one_who_decided(house: House) -> None:
+    handles = await asyncio.gather(*(open_approval(house) for _ in range(10)))
+    answers = await asyncio.gather(*(decide(house.step_handle(handle, "make")) for handle in handles))
+    assert all(answer.accepted for answer in answers)
+    for handle in handles:
+        await house.completed(handle)
+
+
 async def test_a_verdict_about_another_version_is_stale_and_says_which_is_asked_for(house: House) -> None:
     handle = await open_approval(house)
     run = await house.run(handle, "make")
