@@ -63,6 +63,9 @@ class ChainOpening:
             chain = await self._create(message)
         elif chain.first_run_id != message.first_run_id:
             await self._reopen(chain, message)
+        elif message.input.continued:
+            async with self._database.write() as session:
+                await chain_rows.set_run(session, chain.id, message.temporal_run_id)
         return await self._opened(chain.id)
 
     async def _opened(self, chain_id: str) -> OpenedChain:
