@@ -37,7 +37,7 @@ _SHORTENED = {
     "render": "heartbeat_timeout",
     "open_chain": "heartbeat_timeout",
     "stop_prompt": "heartbeat_timeout",
-    "close_chain": "start_to_close_timeout",
+    "recorded": "start_to_close_timeout",
 }
 
 
