@@ -3,6 +3,7 @@
 A file here is never made anew to turn a test green; a change that breaks one needs ``workflow.patched``.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ RECORDED = sorted(HISTORIES.glob("*.json"))
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
     replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=workflow_runner())
-    await replayer.replay_workflow(WorkflowHistory.from_json(path.stem, path.read_text()))
+    history = json.loads(path.read_text())
+    workflow_id = history["events"][0]["workflowExecutionStartedEventAttributes"]["workflowId"]
+    await replayer.replay_workflow(WorkflowHistory.from_json(workflow_id, history))
 
 
 def test_every_path_has_the_histories_of_its_chain_and_of_a_step() -> None:
