@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
+from contracts.failures import ComfychainError, FailureCategory
+
 
 class _Group:
     """Transactions that will be committed together."""
@@ -39,12 +41,8 @@ class Writers:
                 async with self._alone(group) as session:
                     yield session
             else:
-                async with (
-                    group.connection.begin_nested(),
-                    _session(group.connection) as session,
-                ):
+                async with self._joined(group) as session:
                     yield session
-                    await session.flush()
         try:
             await asyncio.shield(group.committed)
         except asyncio.CancelledError:
@@ -81,11 +79,34 @@ class Writers:
         self._commits.add(commit)
         commit.add_done_callback(self._commits.discard)
 
+    @asynccontextmanager
+    async def _joined(self, group: _Group) -> AsyncIterator[AsyncSession]:
+        """A later member of a group, in a savepoint of its own.
+
+        A full disk makes SQLite roll back everything and not only the savepoint; then the group is lost,
+        and the next writer begins another.
+        """
+        try:
+            async with group.connection.begin_nested(), _session(group.connection) as session:
+                yield session
+                await session.flush()
+        except BaseException:
+            if not await _is_whole(group):
+                self._group = None
+            raise
+
     async def _commit(self, group: _Group) -> None:
         """Queue behind everyone who waits now; they will have joined when the turn comes."""
         async with self._turn:
-            self._group = None
+            if self._group is group:
+                self._group = None
             try:
+                if not await _is_whole(group):
+                    raise ComfychainError(
+                        FailureCategory.DATABASE_BUSY,
+                        "another write failed and SQLite undid this one with it; nothing was written",
+                        hint="look at the space that is left on the database's disk",
+                    )
                 await group.connection.commit()
             except BaseException as error:
                 await group.connection.invalidate()  # after a failed commit its state is anybody's guess
@@ -95,6 +116,12 @@ class Writers:
                 group.committed.set_result(None)
             finally:
                 await group.connection.close()
+
+
+async def _is_whole(group: _Group) -> bool:
+    """Whether the group's transaction still stands; a commit without one is silent and writes nothing."""
+    connection = (await group.connection.get_raw_connection()).driver_connection
+    return connection is not None and bool(connection.in_transaction)
 
 
 def _session(connection: AsyncConnection) -> AsyncSession:

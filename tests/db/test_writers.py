@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 
 from contracts.failures import ComfychainError, FailureCategory
 from db import audit
@@ -78,3 +78,27 @@ async def test_a_transaction_inside_another_of_the_same_task_is_refused_at_once(
     async with sqlite_database.read():
         with pytest.raises(RuntimeError, match="open in this task already"):
             await write(sqlite_database, "nested")
+
+
+async def test_nobody_is_told_of_a_success_that_another_ones_full_disk_undid(
+    sqlite_database: Database,
+) -> None:
+    """SQLite answers a write that the disk refuses by rolling back all of the transaction."""
+
+    async def undo_everything() -> None:
+        async with sqlite_database.write() as session:
+            await audit.record(session, "unlucky", "test")
+            await session.execute(text("ROLLBACK"))
+
+    results = await asyncio.gather(
+        write(sqlite_database, "first"),
+        undo_everything(),
+        write(sqlite_database, "third"),
+        return_exceptions=True,
+    )
+    told = {actor for actor, result in zip(("first", "-", "third"), results, strict=True) if result is None}
+    assert isinstance(results[0], ComfychainError)
+    assert isinstance(results[1], Exception)
+    assert await actors(sqlite_database) == told
+    await write(sqlite_database, "afterwards")
+    assert "afterwards" in await actors(sqlite_database)
