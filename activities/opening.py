@@ -22,7 +22,7 @@ from contracts.activities import OpenChainInput, OpenedChain
 from contracts.chain import SETTLED, ChainInput, Plan
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import freeze
-from contracts.names import Activity
+from contracts.names import STEP_WORKFLOW, Activity
 from db import chains as chain_rows
 from db import documents, steps
 from db.models import Chain
@@ -55,6 +55,12 @@ class ChainOpening:
 
         Raises ``ComfychainError``: invalid_input, not_found, invalid_graph, already_used.
         """
+        if "/" in message.temporal_workflow_id:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                f"the workflow id {message.temporal_workflow_id!r} holds a /, which stands before a step's id",
+                hint="start the chain under another id",
+            )
         if not message.input.continued:
             await self._end_leftovers(message)
         async with self._database.read() as session:
@@ -186,10 +192,13 @@ class ChainOpening:
 
         Temporal's list lags behind by moments, so the steps that our rows call executing are asked for too.
         """
-        prefix = f"{message.temporal_workflow_id}/"
-        quoted = prefix.replace('"', '\\"')
+        quoted = f"{message.temporal_workflow_id}/".replace("\\", "\\\\").replace('"', '\\"')
         query = f'WorkflowId STARTS_WITH "{quoted}" AND ExecutionStatus = "Running"'
-        ids = {found.id async for found in self._temporal.list_workflows(query)}
+        ids = {
+            found.id
+            async for found in self._temporal.list_workflows(query)
+            if found.workflow_type == STEP_WORKFLOW and found.parent_id == message.temporal_workflow_id
+        }
         async with self._database.read() as session:
             ids |= await self._executing(session, message)
         for workflow_id in sorted(ids):

@@ -81,7 +81,11 @@ class Rendering:
         try:
             placed = await self._place(run, message.take, pulse)
         except NoServerFree as error:
-            raise self._no_server(step, str(error)) from None
+            raise await self._no_server(run, step, str(error)) from None
+        except ComfychainError as error:
+            if error.category == FailureCategory.ALREADY_USED and error.details.get("attempt_id"):
+                return await self._rendered(run, message.take)  # a predecessor has just captured it
+            raise
         try:
             return await self._attempt(run, step, message.take, placed, pulse)
         except ComfychainError as error:
@@ -102,8 +106,12 @@ class Rendering:
             await asyncio.gather(placing, return_exceptions=True)
         return placing.result()
 
-    def _no_server(self, step: StepDefinition, reason: str) -> ApplicationError:
-        waited = datetime.now(UTC) - activity.info().scheduled_time
+    async def _no_server(self, run: StepRun, step: StepDefinition, reason: str) -> ApplicationError:
+        """The wait counts from the end of the last attempt: what that took was no waiting."""
+        async with self._database.read() as session:
+            ends = [attempt.closed_at for attempt in await attempts.for_step(session, run.id)]
+        since = max([activity.info().scheduled_time, *(end for end in ends if end is not None)])
+        waited = datetime.now(UTC) - since
         if waited.total_seconds() > step.timeouts.queue_seconds:
             return to_application_error(
                 ComfychainError(

@@ -6,7 +6,6 @@ from temporalio import activity
 
 from activities.errors import translated
 from activities.servers import Servers
-from comfyui.errors import Unreachable
 from contracts.activities import StoppedPrompt, StopPromptInput
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Activity
@@ -14,9 +13,10 @@ from db import attempts, audit
 from db.models import Attempt
 from db.session import Database
 
-#: A server that cannot be reached for this long is given up: ComfyUI's queue lives in its memory, so either
-#: it died with the prompt, or nobody here can stop it.
-_UNREACHABLE_TRIES = 4
+#: A server that cannot be reached, refuses us or holds on for so many tries is given up, or the step could
+#: never be settled: ComfyUI's queue lives in its memory, so either it died with the prompt, or nobody here
+#: can stop it now. Workers that see the prompt again later still take it off.
+_TRIES = 4
 
 
 class Stopping:
@@ -30,8 +30,8 @@ class Stopping:
         """Delete or interrupt the open attempt's prompt, by its own id, until its absence is confirmed.
 
         Then the attempt is closed. Raises ``ComfychainError`` (server_busy: Temporal tries again) while the
-        server holds the prompt or does not answer; a server out of reach is given up after some tries, and
-        the audit trail says so.
+        server holds the prompt, refuses or does not answer; after some tries it is given up, and the audit
+        trail says so.
         """
         async with self._database.read() as session:
             attempt = await attempts.open_for(session, message.step_run_id)
@@ -61,14 +61,16 @@ class Stopping:
 
     async def _stop(self, attempt: Attempt) -> str:
         assert attempt.server_name is not None
-        client = await self._servers.by_name(attempt.server_name)
         try:
+            client = await self._servers.by_name(attempt.server_name)
             gone = await client.stop(attempt.prompt_id, beat=activity.heartbeat)
-        except Unreachable as error:
-            if activity.info().attempt >= _UNREACHABLE_TRIES:
+        except ComfychainError as error:
+            if activity.info().attempt >= _TRIES:
                 return f"not confirmed: {error}"
             raise ComfychainError(FailureCategory.SERVER_BUSY, str(error)) from error
         if not gone:
+            if activity.info().attempt >= _TRIES:
+                return "not confirmed: the server still holds it"
             raise ComfychainError(
                 FailureCategory.SERVER_BUSY,
                 f"server {attempt.server_name!r} still holds the prompt {attempt.prompt_id}",

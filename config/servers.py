@@ -34,7 +34,9 @@ def _checked_url(url: str) -> str:
         raise ValueError(f"{shown!r} is not a URL: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ValueError(f"{shown!r} is not the URL of a server: write it as http://host:8188")
-    if parts.username or parts.password:
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise ValueError(f"{shown!r} holds a space or a control character")
+    if parts.username is not None or parts.password is not None:
         raise ValueError(f"{shown!r} holds a password: put it in an environment variable named by `auth`")
     if parts.query or parts.fragment:
         raise ValueError(f"{shown!r} has a query or a fragment, which the URL of a server has not")

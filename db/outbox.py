@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import OutboxMessage
 from db.statements import rows_changed
 
-LEASE_SECONDS = 30.0
+LEASE_SECONDS = 10.0
 
 
 async def put(session: AsyncSession, kind: str, target_workflow_id: str, payload: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, is_cancelled_exception
 
-from contracts.activities import Message
+from contracts.activities import Message, StoppedPrompt, StopPromptInput
 from contracts.failures import FailureCategory
 from contracts.names import Activity
 from workflows import policies
@@ -47,6 +47,18 @@ async def world(
         activity, message, result_type=answer, summary=summary[:200] or None, **options
     )
     return result
+
+
+async def stop_prompt(step_run_id: str, why: str, summary: str) -> None:
+    """Take what a step still renders off its server. One that will not be stopped must not keep the step
+    from being settled: its attempt stays open in the rows, and the workers go on looking for it."""
+    message = StopPromptInput(step_run_id=step_run_id, reason=why[:500])
+    try:
+        await world(Activity.STOP_PROMPT, message, StoppedPrompt, summary, policies.stop_prompt())
+    except ActivityError as error:
+        if is_cancelled_exception(error):
+            raise
+        workflow.logger.error("the prompt of step run %s was not stopped: %s", step_run_id, reason(error)[1])
 
 
 def reason(error: ActivityError) -> tuple[str, str]:

@@ -348,8 +348,9 @@ class ChainWorkflow(Mailbox):
     @workflow.signal(name=InternalSignal.STEP_PHASE)
     def step_phase(self, input: Any = None, *extra: Any) -> None:
         """A child tells that it waits for a person, or no longer does; only the picture depends on it."""
-        if isinstance(input, dict) and input.get("step") in self._running:
-            self._phases[str(input["step"])] = str(input.get("phase", ""))
+        step = input.get("step") if isinstance(input, dict) else None
+        if isinstance(step, str) and step in self._running:
+            self._phases[step] = str(input.get("phase", ""))
             self._changed = True
 
     # What people see.

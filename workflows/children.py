@@ -8,12 +8,11 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
 from contracts import ids
-from contracts.activities import Settled, SettleInput, StoppedPrompt, StopPromptInput
+from contracts.activities import Settled, SettleInput
 from contracts.failures import FailureCategory
 from contracts.names import STEP_WORKFLOW, Activity
 from contracts.step import StepInput, StepResult
-from workflows import policies
-from workflows.calls import rows, world
+from workflows.calls import rows, stop_prompt
 
 
 async def start_child(chain_id: str, chain_name: str, step_id: str) -> ChildWorkflowHandle[Any, StepResult]:
@@ -46,8 +45,7 @@ async def settle_for(
 ) -> StepResult:
     """Stop what a step's ended workflow left on a server, and settle the step unless it is settled."""
     step_run = ids.step_run_id(chain_id, step_id)
-    stop = StopPromptInput(step_run_id=step_run, reason=error[:500])
-    await world(Activity.STOP_PROMPT, stop, StoppedPrompt, f"stop {step_id}", policies.stop_prompt())
+    await stop_prompt(step_run, error, f"stop {step_id}")
     settled = await rows(
         Activity.SETTLE,
         SettleInput(

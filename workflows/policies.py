@@ -64,7 +64,7 @@ def recorded() -> dict[str, Any]:
     an update, the one who asked would be told of a failed task although the decision stands.
     """
     return {
-        "start_to_close_timeout": timedelta(seconds=60),
+        "start_to_close_timeout": timedelta(seconds=20),
         "schedule_to_close_timeout": timedelta(days=1),
         "retry_policy": RetryPolicy(maximum_interval=timedelta(seconds=30), non_retryable_error_types=_FINAL),
     }

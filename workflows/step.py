@@ -19,8 +19,6 @@ from contracts.activities import (
     RenderInput,
     Settled,
     SettleInput,
-    StoppedPrompt,
-    StopPromptInput,
 )
 from contracts.chain import StepStatus
 from contracts.decisions import DecisionAnswer, DecisionInput
@@ -28,7 +26,7 @@ from contracts.failures import FailureCategory
 from contracts.names import STATUS_QUERY, STEP_WORKFLOW, Activity, InternalSignal, Signal
 from contracts.step import StepInput, StepResult, StepState
 from workflows import policies
-from workflows.calls import reason, rows, seen_through, surfaced, world
+from workflows.calls import reason, rows, seen_through, stop_prompt, surfaced
 from workflows.entry import Unusable, parse_start
 from workflows.mailbox import Letter, Mailbox
 
@@ -161,10 +159,7 @@ class StepWorkflow(Mailbox):
             raise
 
     async def _stop(self, why: str) -> None:
-        message = StopPromptInput(step_run_id=self._step_run_id, reason=why[:500])
-        await world(
-            Activity.STOP_PROMPT, message, StoppedPrompt, "stop what still renders", policies.stop_prompt()
-        )
+        await stop_prompt(self._step_run_id, why, "stop what still renders")
 
     # Asking a person.
 

@@ -131,3 +131,11 @@ def test_a_missing_secret_is_an_error_at_start(write: Callable[[str], Path]) -> 
     write('[[servers]]\nurl = "http://gpu:8188"\nauth = "GPU_AUTH"')
     with pytest.raises(ComfychainError, match="GPU_AUTH, which `auth` of the server gpu names, is not set"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a b:8188", "http://@host:8188", "http://ho\tst:8188", "http://host:8188/\n"]
+)
+def test_a_url_that_the_client_could_not_use_is_refused_in_the_settings(url: str) -> None:
+    with pytest.raises(ComfychainError):
+        parse_server_option(f"name={url}")
