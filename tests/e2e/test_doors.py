@@ -50,7 +50,7 @@ async def test_a_server_that_refuses_to_stop_a_prompt_does_not_keep_a_chain_open
     handle = await house.start(chain(step("make", timeouts={"run": "2m"})))
     await house.rendering(handle, "make")
     for standin in (house.a, house.b):
-        standin.faults.add(Fault(name="http_error", status=403, path="/queue"))
+        standin.faults.add(Fault(name="http_error", status=403, path="/interrupt"))
     await handle.cancel()
     with pytest.raises(WorkflowFailureError):
         await asyncio.wait_for(handle.result(), PATIENCE_SECONDS)
