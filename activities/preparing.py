@@ -19,7 +19,7 @@ from chains.templates import condition_references, evaluate_condition, reference
 from contracts.activities import Prepared, PrepareInput, StepTimeouts
 from contracts.chain import SETTLED
 from contracts.failures import TRANSIENT, ComfychainError, FailureCategory
-from contracts.files import freeze, revive
+from contracts.files import FILE_MARK, MARK_HINT, freeze, holds_mark, revive
 from contracts.graphs import parse_graph
 from contracts.names import Activity
 from contracts.step import StepInput
@@ -145,6 +145,13 @@ class Preparing:
             }
         for decision in await decisions.rejections(session, run.id):
             parameters |= decision.parameters or {}
+        if holds_mark(parameters):
+            # Files are references here, not marks: this one came from a graph's own literal, or a stranger.
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                f"a parameter of step {step.id!r} holds the key {FILE_MARK!r}",
+                hint=MARK_HINT,
+            )
         return parameters
 
     async def _namespace(self, session: AsyncSession, run: StepRun, step: StepDefinition) -> Namespace:
@@ -167,11 +174,15 @@ class Preparing:
                 hint='such as {"step": {"workflow": "my_graph", "parameters": {"3.seed": 7}}}',
             )
         body = {"id": "run", **asked.step}
-        stored = {
-            name: await self._files.take_in(value, f"parameter {name!r}") if isinstance(value, str) else value
-            for name, value in (body.get("parameters") or {}).items()
-        }
-        definition = {"name": "standalone", "steps": [{**body, "parameters": stored}]}
+        parameters = body["parameters"] = body.get("parameters") or {}
+        if isinstance(parameters, dict):
+            body["parameters"] = {
+                name: await self._files.take_in(value, f"parameter {name!r}")
+                if isinstance(value, str)
+                else value
+                for name, value in parameters.items()
+            }
+        definition = {"name": "standalone", "steps": [body]}
         graphs = dict(asked.graphs)
         draft = load_chain(definition, source_name="step", graphs=graphs)
         step = draft.definition.steps[0]

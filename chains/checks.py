@@ -14,6 +14,7 @@ from chains.policies import OUTPUT_TYPES
 from chains.problems import Problem, did_you_mean
 from chains.templates import condition_references, references
 from chains.variables import FILE_TYPES
+from contracts.files import FILE_MARK, MARK_HINT
 from contracts.graphs import GraphInput
 
 
@@ -91,6 +92,9 @@ class _References:
     def in_value(self, path: KeyPath, value: Any) -> Iterator[Problem]:
         if isinstance(value, dict):
             for key, item in value.items():
+                if key == FILE_MARK:
+                    message = f"the key {FILE_MARK!r} cannot be written by hand"
+                    yield self.document.problem((*path, key), "file_mark", message, MARK_HINT, at_key=True)
                 yield from self.in_value((*path, key), item)
         elif isinstance(value, list):
             for index, item in enumerate(value):

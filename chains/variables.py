@@ -77,7 +77,7 @@ class InputSpec(Block):
             return _boolean(value)
         if self.type == "json":
             return _json(value)
-        if not isinstance(value, str) and not (self.type in FILE_TYPES and isinstance(value, dict)):
+        if not isinstance(value, str):
             hint = " (put it in quotes)" if isinstance(value, (int, float)) else ""
             raise ValueError(f"{shown(value)} is not text{hint}")
         return value

@@ -2,7 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from contracts.failures import ComfychainError, FailureCategory
 
 #: The key that marks a file reference inside JSON parameters.
 FILE_MARK = "$file"
@@ -39,10 +41,19 @@ class FileRef(BaseModel):
 
 
 def revive(value: Any) -> Any:
-    """Turn marked dictionaries back into ``FileRef``, recursively; leaves everything else alone."""
+    """Turn marked dictionaries back into ``FileRef``, recursively; leaves everything else alone.
+
+    Only for what ``freeze`` made: a mark is believed without a look at any row. Raises ``ComfychainError``
+    (invalid_input) for a malformed one.
+    """
     if isinstance(value, dict):
         if set(value) == {FILE_MARK}:
-            return FileRef.model_validate(value[FILE_MARK])
+            try:
+                return FileRef.model_validate(value[FILE_MARK])
+            except ValidationError as error:
+                raise ComfychainError(
+                    FailureCategory.INVALID_INPUT, f"a value marked {FILE_MARK!r} does not describe a file"
+                ) from error
         return {key: revive(item) for key, item in value.items()}
     if isinstance(value, list):
         return [revive(item) for item in value]
@@ -58,3 +69,24 @@ def freeze(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [freeze(item) for item in value]
     return value
+
+
+#: What to tell a person who wrote the mark.
+MARK_HINT = "name a file as artifact:ID, input:ID or file:NAME; the mark is comfychain's own"
+
+
+def holds_mark(value: Any) -> bool:
+    """Whether the key ``$file`` stands anywhere in JSON that somebody sent.
+
+    Nobody but comfychain writes it: with it any object of the store could be named, unapproved ones too.
+    """
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            if FILE_MARK in item:
+                return True
+            left.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            left.extend(item)
+    return False

@@ -33,7 +33,6 @@ def chain_with(**inputs: Any) -> ChainDefinition:
         ("json", [1, 2], [1, 2]),
         ("image", "artifact:01ABC", "artifact:01ABC"),
         ("file", "file:plates/a.png", "file:plates/a.png"),
-        ("video", {"$file": {"id": "x"}}, {"$file": {"id": "x"}}),
     ],
 )
 def test_a_value_is_read_as_its_declared_type(kind: str, given: Any, value: Any) -> None:
@@ -96,3 +95,18 @@ def test_a_declaration_that_contradicts_itself_is_refused(spec: dict[str, Any]) 
     with pytest.raises(InvalidChain) as caught:
         chain_with(v=spec)
     assert [problem.code for problem in caught.value.problems] == ["input"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("json", {"$file": 1}),
+        ("json", '{"deep": [{"$file": {"kind": "input", "id": "x"}}]}'),
+        ("video", {"$file": {"kind": "input", "id": "x"}}),
+    ],
+)
+def test_a_file_mark_that_somebody_sends_is_refused(kind: str, given: Any) -> None:
+    with pytest.raises(ComfychainError) as caught:
+        resolve_inputs(chain_with(v={"type": kind}), {"v": given})
+    assert caught.value.category == "invalid_input"
+    assert "v" in caught.value.details["fields"]  # type: ignore[operator]

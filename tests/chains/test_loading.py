@@ -405,3 +405,11 @@ def test_any_json_either_loads_or_is_refused_with_problems(chain: dict[str, Any]
     else:
         assert load_chain(loaded.definition.model_dump(mode="json")).definition == loaded.definition
     assert json.dumps(source) == before
+
+
+def test_a_file_mark_in_a_step_is_refused_at_its_place() -> None:
+    source = "name: x\nsteps:\n  - id: a\n    workflow: g\n    parameters:\n      1.image: {$file: 1}\n"
+    with pytest.raises(InvalidChain) as caught:
+        load_chain(source)
+    [problem] = caught.value.problems
+    assert (problem.code, problem.line, problem.severity) == ("file_mark", 6, "error")
