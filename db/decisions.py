@@ -25,6 +25,7 @@ class _Refused(Exception):
 
     def __init__(self, refusal: FailureCategory, message: str, **answer: Any) -> None:
         super().__init__(message)
+        self.category = refusal
         self.answer = DecisionAnswer(accepted=False, refusal=refusal.value, message=message, **answer)
 
 
@@ -80,8 +81,14 @@ async def decide(
 
 
 async def approve_edit(session: AsyncSession, step: StepRun, actor: str, *, now: datetime) -> None:
-    """Approve the set of ``step``, locked by the caller, in the transaction that has just edited it."""
-    asked = await _asked(session, step, DecisionInput())
+    """Approve the set of ``step``, locked by the caller, in the transaction that has just edited it.
+
+    Raises ``ComfychainError`` with the refusal's category, such as late once the step was cancelled.
+    """
+    try:
+        asked = await _asked(session, step, DecisionInput())
+    except _Refused as refused:
+        raise ComfychainError(refused.category, str(refused)) from None
     verdict = verdicts.Verdict(
         verdict="approve", decided_by=actor, source="api", reason="edited", kept=asked.members
     )

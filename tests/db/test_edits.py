@@ -154,3 +154,15 @@ async def test_nothing_is_edited_that_is_not_there(database: Database) -> None:
     with pytest.raises(ComfychainError) as caught:
         await edit(database, "nothing")
     assert caught.value.category is FailureCategory.NOT_FOUND
+
+
+async def test_an_edit_that_approves_comes_too_late_for_a_cancelled_step(database: Database) -> None:
+    run_id = await open_step(database)
+    captured = await render(database, run_id, approval=ASK)
+    async with database.write() as session:
+        await steps.settle(session, run_id, status="skipped", phase="cancelled", error="cancelled", now=NOW)
+    with pytest.raises(ComfychainError, match="its request was withdrawn") as caught:
+        await edit(database, captured.artifact_ids[0], approve=True)
+    assert caught.value.category is FailureCategory.LATE
+    async with database.read() as session:
+        assert [row.id for row in await artifacts.for_step_run(session, run_id)] == captured.artifact_ids
