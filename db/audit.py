@@ -44,16 +44,3 @@ async def events(
         .limit(limit)
     )
     return list(found)
-
-
-async def events_of_step(
-    session: AsyncSession, step_run_id: str, after_seq: int = 0, limit: int = 200
-) -> list[AuditEvent]:
-    """The same for one step run."""
-    found = await session.scalars(
-        select(AuditEvent)
-        .where(AuditEvent.workflow_id == step_run_id, AuditEvent.seq > after_seq)
-        .order_by(AuditEvent.seq)
-        .limit(limit)
-    )
-    return list(found)

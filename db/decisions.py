@@ -130,10 +130,6 @@ async def expire(session: AsyncSession, request_id: str, now: datetime) -> Expir
     return Expired(outcome="held")
 
 
-async def get_request(session: AsyncSession, request_id: str) -> ApprovalRequest | None:
-    return await session.get(ApprovalRequest, request_id, populate_existing=True)
-
-
 async def request_for(session: AsyncSession, step_run_id: str) -> ApprovalRequest | None:
     """The newest request of a step run, whatever has become of it."""
     return (

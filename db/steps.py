@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import and_, case, func, select, text, update
+from sqlalchemy import ColumnElement, and_, case, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contracts.chain import SETTLED
@@ -14,7 +14,6 @@ from contracts.failures import ComfychainError, FailureCategory
 from db import audit
 from db.models import ApprovalRequest, Artifact, Attempt, OutputSetMember, Slot, StepRun, Take
 from db.models.base import utcnow
-from db.pages import Page, checked_limit, encode_cursor, older_than, page_of
 from db.statements import insert_for, rows_changed
 
 #: Literal text: with bound values SQLite cannot see that the partial index on this condition serves.
@@ -126,12 +125,6 @@ async def for_chain(session: AsyncSession, chain_id: str) -> list[StepRun]:
     )
 
 
-async def statuses(session: AsyncSession, chain_id: str) -> dict[str, str]:
-    """Each step's status, by step id."""
-    rows = await session.execute(select(StepRun.step_id, StepRun.status).where(StepRun.chain_id == chain_id))
-    return {str(step_id): status for step_id, status in rows}
-
-
 async def start(
     session: AsyncSession,
     step_run_id: str,
@@ -219,18 +212,14 @@ async def settle(
         ),
     )
     if changed and status != "completed":
-        await session.execute(
-            update(ApprovalRequest)
-            .where(ApprovalRequest.workflow_id == step_run_id, ApprovalRequest.state == "pending")
-            .values(state="withdrawn")
-        )
+        await _withdraw(session, StepRun.id == step_run_id)
     return changed == 1
 
 
 async def skip_many(
     session: AsyncSession, chain_id: str, reasons: Mapping[str, str], *, now: datetime | None = None
 ) -> None:
-    """Skip unsettled steps; ``reasons`` says why, by step id."""
+    """Skip unsettled steps; open questions about them are withdrawn. ``reasons`` says why, by step id."""
     by_reason: dict[str, list[str]] = {}
     for step_id, reason in reasons.items():
         by_reason.setdefault(reason, []).append(step_id)
@@ -244,6 +233,17 @@ async def skip_many(
             )
             .values(status="skipped", phase="", error_message=reason, completed_at=now or utcnow())
         )
+    await _withdraw(session, and_(StepRun.chain_id == chain_id, StepRun.step_id.in_(reasons)))
+
+
+async def _withdraw(session: AsyncSession, which: ColumnElement[bool]) -> None:
+    """Nobody is asked any more about a step that ended without an answer."""
+    ended = select(StepRun.id).where(which, StepRun.status.in_(("failed", "skipped")))
+    await session.execute(
+        update(ApprovalRequest)
+        .where(ApprovalRequest.workflow_id.in_(ended), ApprovalRequest.state == "pending")
+        .values(state="withdrawn")
+    )
 
 
 async def reset_many(
@@ -336,29 +336,6 @@ async def outputs_of(session: AsyncSession, step_run_ids: Sequence[str]) -> dict
     for step_run_id, slot, artifact in members:
         found[step_run_id].slots.setdefault(slot, []).append(artifact)
     return found
-
-
-async def list_steps(
-    session: AsyncSession,
-    *,
-    limit: int = 50,
-    after: str | None = None,
-    chain_id: str | None = None,
-    status: str | None = None,
-    standalone: bool | None = None,
-) -> Page[StepRun]:
-    """Newest first."""
-    query = select(StepRun).order_by(StepRun.queued_at.desc(), StepRun.id.desc())
-    if chain_id is not None:
-        query = query.where(StepRun.chain_id == chain_id)
-    if status is not None:
-        query = query.where(StepRun.status == status)
-    if standalone is not None:
-        query = query.where(StepRun.chain_id.is_(None) if standalone else StepRun.chain_id.is_not(None))
-    if after is not None:
-        query = query.where(older_than(StepRun.queued_at, StepRun.id, after))
-    rows = (await session.scalars(query.limit(checked_limit(limit) + 1))).all()
-    return page_of(rows, limit, lambda row: encode_cursor(row.queued_at, row.id))
 
 
 async def _existing(session: AsyncSession, step_run_id: str) -> StepRun:

@@ -8,7 +8,6 @@ import jsonschema
 import pytest
 
 from chains.document import read_document
-from chains.examples import example_path
 from chains.inputs import resolve_inputs
 from chains.loader import LoadedChain, load_chain
 from chains.namespace import Namespace
@@ -18,8 +17,9 @@ from chains.templates import render
 from contracts.graphs import parse_graph
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted(example_path().glob("*.yaml"))
-GRAPHS = {path.stem: json.loads(path.read_text()) for path in (example_path() / "graphs").glob("*.json")}
+EXAMPLE_PATH = ROOT / "chains" / "examples"
+EXAMPLES = sorted(EXAMPLE_PATH.glob("*.yaml"))
+GRAPHS = {path.stem: json.loads(path.read_text()) for path in (EXAMPLE_PATH / "graphs").glob("*.json")}
 MODEL_FREE = {
     "EmptyImage", "LoadImage", "ImageInvert", "ImageScale", "ImageBlur", "ImageBatch", "SaveImage",
     "CreateVideo", "SaveVideo",
@@ -27,7 +27,7 @@ MODEL_FREE = {
 
 
 def load_example(name: str) -> LoadedChain:
-    text = (example_path() / f"{name}.yaml").read_text()
+    text = (EXAMPLE_PATH / f"{name}.yaml").read_text()
     return load_chain(text, source_name=name, graphs=GRAPHS, complete_graphs=True)
 
 

@@ -40,7 +40,7 @@ async def test_an_approval_is_recorded_with_all_that_follows_from_it(database: D
     assert (answer.request_id, answer.verdict, answer.decided_by) == (captured.request_id, "approve", "ada")
     assert (answer.step_run_id, answer.step_workflow_id) == (run_id, "my-chain/edit")
     async with database.write() as session:
-        request = await decisions.get_request(session, captured.request_id or "")
+        request = await session.get(ApprovalRequest, captured.request_id)
         decision = await decisions.get_decision(session, captured.request_id or "")
         take = await session.get(Take, (run_id, 0))
         slot = await session.get(Slot, (run_id, "image"))
@@ -103,7 +103,7 @@ async def test_a_pick_narrows_the_set_and_moves_the_latest_into_it(database: Dat
         outputs = (await steps.outputs_of(session, [run_id]))[run_id]
         slot = await session.get(Slot, (run_id, "image"))
         decision = await decisions.get_decision(session, captured.request_id or "")
-        request = await decisions.get_request(session, captured.request_id or "")
+        request = await session.get(ApprovalRequest, captured.request_id)
         latest = (await session.scalars(select(Artifact.id).where(Artifact.is_latest.is_(True)))).all()
     assert run is not None
     assert slot is not None
@@ -152,7 +152,8 @@ async def test_an_early_decision_is_refused_and_recorded(database: Database) -> 
         await steps.next_take(session, run_id, 0)
     assert (await decide(database, run_id)).refusal == "early"
     async with database.read() as session:
-        events = await audit.events_of_step(session, run_id)
+        chain_id = (await session.get_one(StepRun, run_id)).chain_id or ""
+        events = await audit.events(session, chain_id)
     refused = [event for event in events if event.action == "decision_refused"]
     assert [event.actor for event in refused] == ["grace", "ada"]
     assert (refused[0].details or {})["answer"]["refusal"] == "early"
@@ -280,7 +281,8 @@ async def test_a_timer_that_only_holds_leaves_the_question_open(
     async with database.write() as session:
         assert (await decisions.expire(session, captured.request_id or "", NOW)).outcome == "held"
     async with database.read() as session:
-        assert (await audit.events_of_step(session, run_id))[-1].action == event
+        chain_id = (await session.get_one(StepRun, run_id)).chain_id or ""
+        assert (await audit.events(session, chain_id))[-1].action == event
     assert (await decide(database, run_id)).accepted
 
 

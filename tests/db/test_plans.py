@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import artifacts, attempts, chains, outbox, steps
+from db import artifacts, attempts, chains, outbox
 from db.pages import encode_cursor
 from db.session import Database
 from tests.db.runs import NOW
@@ -20,7 +20,6 @@ QUESTIONS: dict[str, tuple[Callable[[AsyncSession], Awaitable[object]], str]] = 
         lambda s: artifacts.list_artifacts(s, after=CURSOR),
         "idx_artifacts_created",
     ),
-    "a later page of steps": (lambda s: steps.list_steps(s, after=CURSOR), "idx_workflows_queued"),
     "a chain's lowest unsettled level": (
         lambda s: chains.touch_level(s, "id"),
         "idx_workflows_unsettled_level",

@@ -1,12 +1,12 @@
 """Step runs: settled once, standalone ones found again, and retries that keep what was paid for."""
 
-from datetime import timedelta
+from sqlalchemy import select
 
 from contracts import ids
-from db import audit, steps
-from db.models import StepRun
+from db import audit, decisions, steps
+from db.models import AuditEvent, StepRun
 from db.session import Database
-from tests.db.runs import NOW, open_chain, open_step
+from tests.db.runs import ASK, NOW, decide, open_chain, open_step, render
 
 
 async def look(database: Database, run_id: str) -> StepRun:
@@ -62,12 +62,13 @@ async def test_a_standalone_run_is_recorded_once_per_temporal_run(database: Data
     assert first.id == again.id
     async with database.read() as session:
         found = await steps.by_temporal_workflow_id(session, "alone")
-        alone = await steps.list_steps(session, standalone=True)
-        events = await audit.events_of_step(session, first.id)
+        alone = (await session.scalars(select(StepRun.id))).all()
+        opened = select(AuditEvent.action).where(AuditEvent.workflow_id == first.id)
+        events = (await session.scalars(opened)).all()
     assert found is not None
     assert (found.id, found.chain_id, found.step_id) == (first.id, None, None)
-    assert [run.id for run in alone.items] == [first.id]
-    assert [event.action for event in events] == ["step_opened"]
+    assert alone == [first.id]
+    assert events == ["step_opened"]
 
 
 async def test_only_unsettled_steps_are_skipped_and_only_uncompleted_ones_reset(database: Database) -> None:
@@ -83,20 +84,22 @@ async def test_only_unsettled_steps_are_skipped_and_only_uncompleted_ones_reset(
     ]
     async with database.write() as session:
         await steps.reset_many(session, chain.id, ["a", "b"], requested_by="ada")
-        assert await steps.statuses(session, chain.id) == {"a": "completed", "b": "queued", "c": "skipped"}
+        runs = await steps.for_chain(session, chain.id)
+        assert [run.status for run in runs] == ["completed", "queued", "skipped"]
         assert (await audit.events(session, chain.id))[-1].details == {"steps": ["a", "b"]}
 
 
-async def test_pages_of_steps_meet_without_gap_or_overlap(database: Database) -> None:
-    for number in range(3):
-        await open_chain(database, "a", "b", now=NOW + timedelta(seconds=number))
-    seen: list[str] = []
-    cursor = None
+async def test_questions_about_skipped_steps_are_withdrawn_and_others_stay_open(database: Database) -> None:
+    chain = await open_chain(database, "a", "b")
+    asked = {id: ids.step_run_id(chain.id, id) for id in ("a", "b")}
+    for run_id in asked.values():
+        await render(database, run_id, approval=ASK)
+    async with database.write() as session:
+        await steps.skip_many(session, chain.id, {"a": "cancelled"})
     async with database.read() as session:
-        while True:
-            page = await steps.list_steps(session, limit=2, after=cursor, status="queued")
-            seen += [run.id for run in page.items]
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-    assert len(seen) == len(set(seen)) == 6
+        pending = (await decisions.pending(session, chain_id=chain.id)).items
+        withdrawn = await decisions.request_for(session, asked["a"])
+    assert [request.workflow_id for request in pending] == [asked["b"]]
+    assert withdrawn is not None
+    assert withdrawn.state == "withdrawn"
+    assert (await decide(database, asked["a"])).refusal == "late"
