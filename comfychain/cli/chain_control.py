@@ -9,14 +9,16 @@ import typer
 from temporalio.service import RPCError
 
 from comfychain.cli.chain_view import ChainView, must_look
+from comfychain.cli.chain_workflow import is_running, send
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.temporal import connect, person
+from contracts.chain import SETTLED
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Signal
-from db import attempts, chains
+from db import attempts, chains, steps
 from db.models import Attempt
 from workers.wiring import Resources
 
@@ -42,10 +44,15 @@ async def _cancel(ref: str, requested_by: str, data_dir: Path | None, as_json: b
             )
         if not asked:
             raise _has_ended(view)
-        problem = await _ask_temporal(resources, view)
-        if problem is None:
+        workflow_runs, problem = True, None
+        try:
+            workflow_runs = await _ask_temporal(resources, view)
             await _worker_stops(resources, view.chain.id)
+        except ComfychainError as error:
+            problem = error.message
         stopped, unstopped = await _stop_prompts(resources, view.chain.id)
+        if not workflow_runs:
+            await _close(resources, view.chain.id)
         done = problem is None and not unstopped
         if as_json:
             print_json(
@@ -53,13 +60,15 @@ async def _cancel(ref: str, requested_by: str, data_dir: Path | None, as_json: b
                     "workflow_id": view.chain.temporal_workflow_id,
                     "cancel_requested": True,
                     "temporal_told": problem is None,
+                    "closed": not workflow_runs,
                     "prompts_stopped": stopped,
                     "prompts_not_stopped": unstopped,
                 }
             )
         else:
+            id = view.chain.temporal_workflow_id
             say(
-                f"cancelling {view.chain.temporal_workflow_id}"
+                (f"cancelling {id}" if workflow_runs else f"cancelled {id}: its workflow had ended already")
                 + (f"; stopped: {', '.join(stopped)}" if stopped else "")
             )
     for prompt in unstopped:
@@ -70,17 +79,37 @@ async def _cancel(ref: str, requested_by: str, data_dir: Path | None, as_json: b
     return ExitCode.DONE if done else ExitCode.FAILED
 
 
-async def _ask_temporal(resources: Resources, view: ChainView) -> str | None:
-    """None if it took the request, else why not."""
+async def _ask_temporal(resources: Resources, view: ChainView) -> bool:
+    """False if the workflow does not run, so that nobody will close the chain.
+
+    Raises ``ComfychainError`` (lost) if Temporal did not take the request.
+    """
     assert view.chain.temporal_workflow_id is not None
+    client = await connect(resources.settings)
+    if not await is_running(client, view.chain.temporal_workflow_id):
+        return False
     try:
-        client = await connect(resources.settings)
         await client.get_workflow_handle(view.chain.temporal_workflow_id).cancel()
-    except ComfychainError as error:
-        return error.message
     except RPCError as error:
-        return f"Temporal did not take the cancel request: {error.message}"
-    return None
+        raise ComfychainError(
+            FailureCategory.LOST, f"Temporal did not take the cancel request: {error.message}"
+        ) from error
+    return True
+
+
+async def _close(resources: Resources, chain_id: str) -> None:
+    """Record the end of a chain whose workflow cannot do it any more."""
+    now, cancelled = datetime.now(UTC), FailureCategory.CANCELLED.value
+    async with resources.database.write() as session:
+        if not await chains.close(
+            session, chain_id, status="cancelled", error="cancelled", error_category=cancelled, now=now
+        ):
+            return
+        for attempt in await attempts.open_of_chain(session, chain_id):
+            await attempts.close(session, attempt.id, None, state="cancelled", category=cancelled, now=now)
+        runs = await steps.for_chain(session, chain_id)
+        unrun = {run.step_id or "": "cancelled" for run in runs if run.status not in SETTLED}
+        await steps.skip_many(session, chain_id, unrun, now=now)
 
 
 async def _worker_stops(resources: Resources, chain_id: str) -> None:
@@ -130,13 +159,7 @@ async def _signal(signal: Signal, ref: str, requested_by: str, data_dir: Path | 
             raise _has_ended(view)
         assert view.chain.temporal_workflow_id is not None
         client = await connect(resources.settings)
-        try:
-            handle = client.get_workflow_handle(view.chain.temporal_workflow_id)
-            await handle.signal(signal, {"requested_by": requested_by})
-        except RPCError as error:
-            raise ComfychainError(
-                FailureCategory.LOST, f"Temporal did not take the signal: {error.message}"
-            ) from error
+        await send(client, view.chain.temporal_workflow_id, signal, {"requested_by": requested_by})
     if as_json:
         print_json({"workflow_id": view.chain.temporal_workflow_id, "signal": signal.value})
     else:

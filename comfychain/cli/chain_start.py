@@ -14,6 +14,7 @@ from chains.variables import FILE_TYPES
 from comfychain.cli.chain_source import ChainSource, load_source
 from comfychain.cli.chain_view import must_look
 from comfychain.cli.chain_watch import follow_to_end
+from comfychain.cli.chain_workflow import is_running, send
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
@@ -151,7 +152,9 @@ async def _retry(
             )
         assert chain.temporal_workflow_id is not None
         client = await connect(resources.settings)
-        if view.is_closed:
+        # A workflow that was terminated could not close its chain.
+        has_ended = view.is_closed or not await is_running(client, chain.temporal_workflow_id)
+        if has_ended:
             again = ChainInput(retry_of=chain.temporal_workflow_id, started_by=requested_by)
             await start_chain(client, chain.temporal_workflow_id, again)
         else:
@@ -162,15 +165,15 @@ async def _retry(
                     FailureCategory.INVALID_INPUT,
                     f"chain {chain.temporal_workflow_id} still runs, and none of its steps has failed",
                 )
-            handle = client.get_workflow_handle(chain.temporal_workflow_id)
             for step_id in wanted:
-                await handle.signal(Signal.RETRY_STEP, {"step": step_id, "requested_by": requested_by})
+                message = {"step": step_id, "requested_by": requested_by}
+                await send(client, chain.temporal_workflow_id, Signal.RETRY_STEP, message)
         if watch:
             return await follow_to_end(
                 resources,
                 chain.temporal_workflow_id,
                 client,
-                reopened_after=chain.temporal_run_id if view.is_closed else None,
+                reopened_after=chain.temporal_run_id if has_ended else None,
                 as_json=as_json,
             )
         if as_json:

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Annotated
 
 import typer
-from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
 
+from comfychain.cli.chain_workflow import is_running
 from comfychain.cli.crew import Crew
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.options import DataDir, ServerOption, TemporalPort, TemporalUiPort
@@ -104,7 +104,7 @@ def _shown() -> ModuleType:
 async def _begin(client: Client, kept: Path) -> str:
     """Go on with the chain that an earlier demo left unfinished, or start a new one; say which."""
     workflow_id = _kept_id(kept)
-    if workflow_id and await _is_running(client, workflow_id):
+    if workflow_id and await is_running(client, workflow_id):
         say(f"going on with the unfinished chain {workflow_id}\n")
         return workflow_id
     workflow_id = f"demo-{uuid.uuid4().hex[:8]}"
@@ -122,13 +122,3 @@ def _kept_id(path: Path) -> str:
 def _keep_id(path: Path, workflow_id: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(workflow_id)
-
-
-async def _is_running(client: Client, workflow_id: str) -> bool:
-    try:
-        description = await client.get_workflow_handle(workflow_id).describe()
-    except RPCError as error:
-        if error.status != RPCStatusCode.NOT_FOUND:
-            raise
-        return False
-    return description.status == WorkflowExecutionStatus.RUNNING

@@ -37,7 +37,9 @@ async def start_chain(client: Client, workflow_id: str, chain_input: ChainInput)
         raise ComfychainError(
             FailureCategory.ALREADY_USED,
             f"a chain already runs as {workflow_id}",
-            hint="choose another --id",
+            hint="choose another --id"
+            if chain_input.retry_of is None
+            else f"it goes on already; follow it with: comfychain chain watch {workflow_id}",
         ) from None
     except RPCError as error:
         raise ComfychainError(
