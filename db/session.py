@@ -74,7 +74,7 @@ class Database:
         # writers can starve; the writers of one process queue here instead, first come, first served.
         self._writers = Writers(self._writer) if self.is_sqlite else None
         if self.is_sqlite:
-            Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+            Path(str(self.url.database)).parent.mkdir(0o700, parents=True, exist_ok=True)
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 _STOP_SECONDS = 10.0
 _PR_SET_PDEATHSIG = 1
@@ -15,6 +17,12 @@ _PR_SET_PDEATHSIG = 1
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _append_to(log: Path) -> BinaryIO:
+    """Readable by the owner alone: a log may repeat what people typed, such as prompts."""
+    log.parent.mkdir(0o700, parents=True, exist_ok=True)
+    return os.fdopen(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")
 
 
 class Child:
@@ -37,8 +45,7 @@ class Child:
         return self._process.returncode if self._process else None
 
     async def start(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as sink:
+        with _append_to(self.log) as sink:
             self._process = await asyncio.create_subprocess_exec(
                 *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL,

@@ -45,7 +45,7 @@ class Resources:
 @asynccontextmanager
 async def open_resources(settings: Settings, *, migrate: bool = True) -> AsyncIterator[Resources]:
     """Open the database and the store, and remember the configured servers."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         database = Database(settings.database_url)
         stack.push_async_callback(database.close)

@@ -67,7 +67,7 @@ def sole_runner(settings: Settings, command: str) -> Iterator[None]:
 
     The lock ends with its process, so a crash leaves nothing to clean up.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(0o700, parents=True, exist_ok=True)
     descriptor = os.open(settings.data_dir / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
