@@ -127,7 +127,7 @@ def check(
 
     async def ask() -> list[tuple[Server, Health]]:
         async with open_folder(data_dir) as resources:
-            return [(row, await look_at(resources, row)) for row in await _chosen(resources, name)]
+            return [(row, await _checked(resources, row)) for row in await _chosen(resources, name)]
 
     seen = run(ask())
     if as_json:
@@ -173,7 +173,10 @@ def remove(
 
 
 async def look_at(resources: Resources, row: Server) -> Health:
-    """One look at a server, kept for the others to see."""
+    """One look at a server, kept for the others to see.
+
+    Raises ``ComfychainError`` (invalid_input) if its credentials or its ``ca_file`` are not to be had.
+    """
     health = await probe(await resources.servers.client(row), with_object_info=False)
     async with resources.database.write() as session:
         await servers.record_health(
@@ -189,6 +192,14 @@ async def look_at(resources: Resources, row: Server) -> Health:
             last_error=health.error or None,
         )
     return health
+
+
+async def _checked(resources: Resources, row: Server) -> Health:
+    """A server whose own settings are wrong counts as down: the others are still looked at."""
+    try:
+        return await look_at(resources, row)
+    except ComfychainError as error:
+        return Health("down", error=str(error))
 
 
 async def _chosen(resources: Resources, name: str | None) -> list[Server]:

@@ -182,6 +182,26 @@ def test_a_server_that_does_not_answer_fails_its_check(tmp_path: Path) -> None:
     assert answer.document["servers"][0]["state"] == "down"
 
 
+def test_one_wrongly_configured_server_does_not_stop_the_check_of_the_others(tmp_path: Path) -> None:
+    data = Data(tmp_path / "data")
+    (tmp_path / "empty.pem").touch()
+    data.good("server", "add", "a=https://127.0.0.1:9", "--ca-file", tmp_path / "empty.pem")
+    data.good("server", "add", "b=http://127.0.0.1:9")
+    answer = data("server", "check", "--json")
+    assert answer.code == 1, answer
+    first, second = answer.document["servers"]
+    assert (first["state"], second["state"]) == ("down", "down")
+    assert "ca_file" in first["problem"]
+    assert "ca_file" not in second["problem"]
+
+
+def test_a_new_data_folder_is_its_owners_alone(tmp_path: Path) -> None:
+    Data(tmp_path / "by-server").good("server", "add", "http://127.0.0.1:9")
+    Data(tmp_path / "by-upgrade").good("db", "upgrade")
+    for name in ("by-server", "by-upgrade"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o700
+
+
 def test_db_upgrade_makes_the_schema_once(tmp_path: Path) -> None:
     data = Data(tmp_path / "data")
     first = data.good("db", "upgrade", "--json").document
