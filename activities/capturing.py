@@ -15,11 +15,13 @@ from comfyui.downloads import Downloaded
 from comfyui.history import HistoryEntry
 from comfyui.outputs import Output, outputs_of
 from comfyui.progress import OnProgress, tell
+from contracts.activities import Rendered
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.graphs import parse_graph
-from db import artifacts
+from db import artifacts, steps
+from db import chains as chain_rows
 from db import servers as server_rows
-from db.artifacts import Captured, CapturedFile
+from db.artifacts import CapturedFile
 from db.models import StepRun
 from db.session import Database
 from storage.keys import artifact_key
@@ -41,8 +43,10 @@ async def capture(
     placed: Placed,
     entry: HistoryEntry,
     on_progress: OnProgress,
-) -> Captured:
+) -> Rendered:
     """Download, verify, store, then record: artifacts, output set, pointers and the question, at once.
+
+    Where nobody is asked, the same transaction completes the step: one wait for the disk less.
 
     Each file's artifact id follows from the attempt and its place in the outputs, so a successor that
     does this again after a crash writes the same objects. Raises ``ComfychainError``: no_output, corrupt,
@@ -68,7 +72,19 @@ async def capture(
             now=now,
         )
         await server_rows.trust(session, placed.client.server.name)
-    return captured
+        settled = policy is None and await steps.settle(session, run.id, status="completed", now=now)
+        if settled and run.chain_id is not None:
+            await chain_rows.touch_level(session, run.chain_id)
+    primary = next(file.artifact_id for file in files if file.is_primary)
+    return Rendered(
+        attempt_id=placed.attempt.id,
+        number=placed.attempt.number,
+        artifact_count=len(captured.artifact_ids),
+        request_id=captured.request_id,
+        approval_timeout_seconds=policy.timeout_seconds if policy else None,
+        settled=settled,
+        latest_artifact_id=primary,
+    )
 
 
 def _slots(entry: HistoryEntry, step: StepDefinition, placed: Placed) -> list[tuple[str, int, bool, Output]]:

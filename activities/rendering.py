@@ -134,14 +134,7 @@ class Rendering:
             self._database, self._store, placed.client, placed.attempt, placed.files, watch.on_bytes
         )
         entry = await generate(placed, run, step, watch)
-        captured = await capture(self._database, self._store, run, step, take, placed, entry, watch.on_bytes)
-        return Rendered(
-            attempt_id=placed.attempt.id,
-            number=placed.attempt.number,
-            artifact_count=len(captured.artifact_ids),
-            request_id=captured.request_id,
-            approval_timeout_seconds=step.approval.timeout_seconds if step.approval else None,
-        )
+        return await capture(self._database, self._store, run, step, take, placed, entry, watch.on_bytes)
 
     async def _rendered(self, run: StepRun, take: int) -> Rendered:
         """What an earlier try of this activity has already captured."""

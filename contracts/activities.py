@@ -116,6 +116,9 @@ class Rendered(Message):
     request_id: str | None = None
     """The pending approval request, or None where nobody is asked."""
     approval_timeout_seconds: float | None = None
+    settled: bool = False
+    """Nobody is asked, and the transaction that recorded the outputs has completed the step."""
+    latest_artifact_id: str | None = None
 
 
 class StopPromptInput(Message):

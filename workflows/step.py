@@ -96,6 +96,9 @@ class StepWorkflow(Mailbox):
                 rendered = await self._render(prepared)
                 if isinstance(rendered, Settled):
                     return rendered
+                if rendered.settled:
+                    self._status, self._phase = "completed", ""
+                    return Settled(next="done", latest_artifact_id=rendered.latest_artifact_id)
                 request, timeout_seconds = rendered.request_id, rendered.approval_timeout_seconds
             settled = await self._ask(request, timeout_seconds)
             if settled.next == "done":
