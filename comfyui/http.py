@@ -38,7 +38,7 @@ class HttpTimeouts:
 
 
 class Http:
-    """Requests to one server; a given ``session`` is used and left open."""
+    """Requests to one server; a given ``session`` (of ``new_session``) is used and left open."""
 
     def __init__(
         self,
@@ -199,12 +199,28 @@ class Http:
 
 
 def new_session() -> aiohttp.ClientSession:
-    """A session for one server or many: no cookies, no proxy from the environment, nothing decompressed."""
+    """A session for one server or many: no cookies, no proxy from the environment, nothing decompressed,
+    and no redirect followed: it would carry a server's credentials to another host. Requests say so
+    themselves; a WebSocket's handshake can be told in no other way."""
+    watch = aiohttp.TraceConfig()
+    watch.on_request_redirect.append(_refuse_redirect)
     return aiohttp.ClientSession(
+        trace_configs=[watch],
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=2**20,
         connector=aiohttp.TCPConnector(limit=0, limit_per_host=32),
+    )
+
+
+async def _refuse_redirect(
+    session: aiohttp.ClientSession, context: object, redirect: aiohttp.TraceRequestRedirectParams
+) -> None:
+    raise aiohttp.ClientResponseError(
+        redirect.response.request_info,
+        (redirect.response,),
+        status=redirect.response.status,
+        message="redirects are not followed",
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from comfyui.client import ComfyClient
 from comfyui.errors import Unreachable
+from comfyui.events import listen
 from comfyui.health import probe
 from comfyui.http import HttpTimeouts
 from comfyui.outputs import Output
@@ -178,3 +179,20 @@ async def test_a_kept_name_that_is_not_ours_is_corrupt(tmp_path: Path) -> None:
     finally:
         await runner.cleanup()
     assert caught.value.category is FailureCategory.CORRUPT
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_a_redirected_websocket_carries_no_credentials_to_another_host(status: int) -> None:
+    heads: list[bytes] = []
+
+    async def elsewhere(head: bytes, writer: asyncio.StreamWriter) -> None:
+        heads.append(head)
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_server(elsewhere) as other:
+        redirect = f"HTTP/1.1 {status} Moved\r\nLocation: {other.url}/ws\r\nContent-Length: 0\r\n\r\n"
+        async with raw_server(always(redirect.encode())) as server:
+            locked = server.model_copy(update={"auth": Auth(headers={"X-Api-Key": "secret"})})
+            async with ComfyClient(locked, timeouts=IMPATIENT) as client:
+                assert [event async for event in listen(client.http, "me")] == []
+    assert heads == []
