@@ -18,7 +18,7 @@ from comfyui.outputs import Output
 from comfyui.progress import OnProgress
 from comfyui.queue import Found, QueueSnapshot, parse_queue
 from comfyui.server import Server
-from comfyui.uploads import Uploads
+from comfyui.uploads import UploadMethod, Uploads
 from contracts.failures import ComfychainError, FailureCategory
 
 #: ``/object_info`` of a server with thousands of custom nodes, and a queue full of large graphs.
@@ -174,7 +174,9 @@ class ComfyClient:
         """Size in bytes of an input file by its content-addressed name, None if the server lacks it."""
         return await self._uploads.size(name)
 
-    async def upload(self, path: Path, server_name: str, *, on_progress: OnProgress | None = None) -> str:
+    async def upload(
+        self, path: Path, server_name: str, *, on_progress: OnProgress | None = None
+    ) -> UploadMethod:
         """See ``comfyui.uploads.Uploads.upload``."""
         return await self._uploads.upload(path, server_name, on_progress=on_progress)
 

@@ -5,12 +5,15 @@ import posixpath
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 from comfyui import folders
 from comfyui.errors import Unreachable
 from comfyui.http import Http
 from comfyui.progress import OnProgress, tell
 from contracts.failures import ComfychainError, FailureCategory
+
+UploadMethod = Literal["http", "copy"]
 
 _PIECE_BYTES = 2**20
 #: Smaller files are sent without asking for the limit first; ComfyUI's default is 100 MiB.
@@ -41,8 +44,10 @@ class Uploads:
                 return None
             raise self._http.refusal("HEAD", "/view", response.status)
 
-    async def upload(self, path: Path, server_name: str, *, on_progress: OnProgress | None = None) -> str:
-        """Bring the file at ``path`` to the server as ``server_name`` and answer that name.
+    async def upload(
+        self, path: Path, server_name: str, *, on_progress: OnProgress | None = None
+    ) -> UploadMethod:
+        """Bring the file at ``path`` to the server as ``server_name`` and answer which way it took.
 
         Raises ``ComfychainError``: upload_too_large, corrupt (the server kept it elsewhere), server_refused;
         ``Unreachable``.
@@ -50,14 +55,14 @@ class Uploads:
         size_bytes = (await asyncio.to_thread(path.stat)).st_size
         if await self._through_mount(path, server_name, size_bytes):
             await tell(on_progress, size_bytes, size_bytes)
-            return server_name
+            return "copy"
         kept = await self._send(path, server_name, size_bytes, overwrite=False, on_progress=on_progress)
         if kept != server_name:
             # Other bytes stood under this name, and the name is the hash of ours: those were damaged.
             kept = await self._send(path, server_name, size_bytes, overwrite=True, on_progress=on_progress)
         if kept != server_name:
             raise self._http.corrupt(f"an upload as {server_name!r} was kept as {kept!r}")
-        return server_name
+        return "http"
 
     async def _through_mount(self, path: Path, server_name: str, size_bytes: int) -> bool:
         """Whether a copy into the mounted folder did it; the server itself is asked whether it sees it."""

@@ -220,6 +220,24 @@ async def test_stop_interrupts_a_running_prompt_which_then_counts_as_interrupted
     assert (await failure(client, prompt_id, client_id)).category is FailureCategory.INTERRUPTED
 
 
+async def test_an_own_id_that_is_doubled_while_it_is_followed_is_paid_once(
+    standin: StandIn, client: ComfyClient
+) -> None:
+    standin.faults.add(Fault(name="hang", node_type="EmptyImage"))
+    blocking, _ = await submit(client, graph(size=48))
+    await until_running(client, blocking)
+    prompt_id, client_id = new_id(), new_id()
+    for _ in range(2):
+        await client.submit(graph(), prompt_id=prompt_id, client_id=client_id)
+    following = asyncio.create_task(follow(client, prompt_id, client_id=client_id))
+    async with asyncio.timeout(20):
+        while (await client.find(prompt_id)).count != 1:
+            await asyncio.sleep(0.01)
+    standin.faults.clear()
+    await following
+    assert standin.faults.counted("executed", [prompt_id]) == 1
+
+
 async def test_an_own_id_doubled_in_the_queue_is_seen_and_deleted_once(
     standin: StandIn, client: ComfyClient
 ) -> None:
@@ -260,14 +278,14 @@ async def test_an_upload_arrives_under_its_name_once_and_damage_is_replaced(
     assert await client.input_size(name) is None
     told: list[tuple[int, int | None]] = []
     for _ in range(2):
-        kept = await client.upload(source, name, on_progress=lambda done, total: told.append((done, total)))
-        assert kept == name
+        way = await client.upload(source, name, on_progress=lambda done, total: told.append((done, total)))
+        assert way == "http"
     assert await client.input_size(name) == len(content)
     assert told[-1] == (len(content), len(content))
     stored = standin.folders.input / name
     assert stored.read_bytes() == content
     stored.write_bytes(b"damaged")
-    assert await client.upload(source, name) == name
+    assert await client.upload(source, name) == "http"
     assert stored.read_bytes() == content
 
 
@@ -290,12 +308,12 @@ async def test_mounted_folders_are_used_and_a_wrong_mount_falls_back_to_http(
     source.write_bytes(b"x" * 1000)
     wrong = tmp_path / "wrong"
     wrong.mkdir()
-    roots = [(standin.folders.input, standin.folders.output), (wrong, wrong)]
-    for number, (inputs, outputs) in enumerate(roots):
+    roots = [(standin.folders.input, standin.folders.output, "copy"), (wrong, wrong, "http")]
+    for number, (inputs, outputs, way) in enumerate(roots):
         mounted = Server(name="a", url=standin.url, input_dir=str(inputs), output_dir=str(outputs))
         async with ComfyClient(mounted) as client:
             name = f"comfychain/{number}.bin"
-            await client.upload(source, name)
+            assert await client.upload(source, name) == way
             assert (standin.folders.input / name).read_bytes() == source.read_bytes()
             prompt_id, client_id = await submit(client, graph(prefix=f"comfychain/{number}/x"))
             [output] = outputs_of(await follow(client, prompt_id, client_id=client_id))
