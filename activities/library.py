@@ -49,9 +49,15 @@ class Library:
         self._graph_folders = [*graphs_path, SHIPPED_GRAPHS]
 
     def chain(self, reference: str) -> ChainFile:
-        """Raises ``ComfychainError`` (not_found) with the near miss, (invalid_input) for a bad reference."""
+        """Raises ``ComfychainError``: not_found with the near miss; invalid_input for a bad reference, or for
+        a file that is not UTF-8."""
         path = _find(reference, self._chain_folders, (".yaml", ".yml"), "chain")
-        return ChainFile(path, path.read_text(encoding="utf-8"))
+        try:
+            return ChainFile(path, path.read_text(encoding="utf-8"))
+        except UnicodeDecodeError as error:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT, f"{path}: not UTF-8 text ({error})", hint="save it as UTF-8"
+            ) from None
 
     def graphs(self, references: Iterable[str], beside: Path | None = None) -> dict[str, dict[str, Any]]:
         """The graphs that are named and can be found; the loader reports the others with their place."""

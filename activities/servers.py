@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from comfyui.client import ComfyClient
+from comfyui.errors import Unreachable
 from comfyui.health import probe
 from comfyui.http import HttpTimeouts
 from comfyui.server import Auth, Server, Tls
@@ -29,8 +30,8 @@ _TIMEOUTS = HttpTimeouts(connect_seconds=5.0, idle_seconds=10.0, total_seconds=1
 
 logger = logging.getLogger(__name__)
 
-#: Turns a server's ``auth`` (the name of an environment variable) into headers.
-AuthResolver = Callable[[str], Auth]
+#: Turns a server's name and its ``auth`` (the name of an environment variable) into headers.
+AuthResolver = Callable[[str, str], Auth]
 
 
 class Servers:
@@ -44,6 +45,8 @@ class Servers:
         """Clients of settings that have changed; whoever uses one may go on until the worker ends."""
         self._object_infos: dict[str, dict[str, Any]] = {}
         self._object_info_at: dict[str, float] = {}
+        self._opening = asyncio.Lock()
+        self._has_stale_object_infos = True
         self._all_up = True
 
     async def client(self, row: ServerRow) -> ComfyClient:
@@ -51,23 +54,27 @@ class Servers:
 
         Raises ``ComfychainError`` (invalid_input) if its credentials or its ``ca_file`` are not to be had.
         """
-        auth = self._resolve_auth(row.auth_env) if row.auth_env else None
+        auth = self._resolve_auth(row.name, row.auth_env) if row.auth_env else None
         server = described(row).model_copy(update={"auth": auth})
-        known = self._clients.get(row.name)
-        if known is not None and known.server == server:
-            return known
+        # Two first uses at once would open two sessions, and one of them would never be closed.
+        async with self._opening:
+            known = self._clients.get(row.name)
+            if known is None or known.server != server:
+                self._clients[row.name] = await self._opened(server)
+                if known is not None:
+                    self._retired.append(known)
+            return self._clients[row.name]
+
+    async def _opened(self, server: Server) -> ComfyClient:
         client = ComfyClient(server, timeouts=_TIMEOUTS)
         try:
             await client.__aenter__()
         except OSError as error:
             raise ComfychainError(
                 FailureCategory.INVALID_INPUT,
-                f"server {row.name!r}: its ca_file {row.ca_file} cannot be used: {error}",
+                f"server {server.name!r}: its ca_file {server.tls.ca_file} cannot be used: {error}",
                 hint="name a PEM file that the worker can read",
             ) from error
-        self._clients[row.name] = client
-        if known is not None:
-            self._retired.append(known)
         return client
 
     async def by_name(self, name: str) -> ComfyClient:
@@ -83,8 +90,11 @@ class Servers:
         if sha256 is None:
             return None
         if sha256 not in self._object_infos:
-            self._object_infos[sha256] = await documents.get(session, sha256) or {}
-        return self._object_infos[sha256] or None
+            found = await documents.get(session, sha256)
+            if not found:
+                return None
+            self._object_infos[sha256] = found
+        return self._object_infos[sha256]
 
     async def close(self) -> None:
         for client in (*self._clients.values(), *self._retired):
@@ -108,6 +118,18 @@ class Servers:
         async with self._database.read() as session:
             known = await rows.list_servers(session)
         self._all_up = all(await asyncio.gather(*(self._look_at(row) for row in known)))
+        await self._forget_object_infos()
+
+    async def _forget_object_infos(self) -> None:
+        """Drop what no server names any more, here and in the database, once a server has another one."""
+        if not self._has_stale_object_infos:
+            return
+        async with self._database.write() as session:
+            await documents.forget_object_infos(session)
+            known = await rows.list_servers(session, include_removed=True)
+        named = {row.object_info_sha256 for row in known}
+        self._object_infos = {sha256: info for sha256, info in self._object_infos.items() if sha256 in named}
+        self._has_stale_object_infos = False
 
     async def _look_at(self, row: ServerRow) -> bool:
         """Whether the server is up."""
@@ -120,10 +142,14 @@ class Servers:
             await self._record_unusable(row, error)
             return False
         health = await probe(client, with_object_info=came_back or due)
+        spelled = None
+        if health.object_info is not None:
+            spelled = await asyncio.to_thread(documents.spell, documents.OBJECT_INFO, health.object_info)
         async with self._database.write() as session:
             sha256 = None
-            if health.object_info is not None:
-                sha256 = await documents.put(session, "object_info", health.object_info)
+            if spelled is not None:
+                sha256 = await documents.put_spelled(session, spelled)
+                self._has_stale_object_infos |= sha256 != row.object_info_sha256
                 self._object_info_at[row.name] = now
             await rows.record_health(
                 session,
@@ -174,8 +200,12 @@ class Servers:
                 queue = await client.queue()
                 if attempt.prompt_id in (*queue.running, *queue.pending):
                     continue
-            except ComfychainError as error:
+            except Unreachable as error:
                 logger.info("freeing %s, which cannot be reached: %s", attempt.server_name, error)
+            except ComfychainError as error:
+                # It answers, and may well hold the prompt: that it will not let us look proves nothing.
+                logger.warning("%s cannot be asked for its queue: %s", attempt.server_name, error)
+                continue
             async with self._database.write() as session:
                 await attempts.free(session, attempt.id, attempt.token)
 

@@ -19,7 +19,12 @@ def canonical_json(value: Any) -> str:
 
 def document_sha256(value: Any) -> str:
     """Hash of a JSON document's canonical spelling; what graphs and definitions are kept under."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return spelling_sha256(canonical_json(value))
+
+
+def spelling_sha256(spelling: str) -> str:
+    """``document_sha256`` of a document that has been spelled already."""
+    return hashlib.sha256(spelling.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,9 @@ async def remember_servers(database: Database, settings: Settings) -> None:
             )
 
 
-def resolve_auth(variable: str) -> Auth:
+def resolve_auth(server_name: str, variable: str) -> Auth:
     """The headers that an environment variable holds for a server."""
-    return Auth(headers=ServerSettings(url="http://server", auth=variable).headers())
+    return Auth(headers=ServerSettings(name=server_name, url="http://server", auth=variable).headers())
 
 
 @dataclass(frozen=True)
