@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from activities.placing import Placed
+from activities.pulse import beating
 from chains.definition import StepDefinition
 from chains.policies import OutputSlot
 from comfyui.downloads import Downloaded
@@ -54,7 +55,10 @@ async def capture(
     """
     chosen = _slots(entry, step, placed)
     files = [
-        await _bring_home(store, run, placed, slot, position, primary, output, on_progress)
+        await beating(
+            _bring_home(store, run, placed, slot, position, primary, output, on_progress),
+            lambda: tell(on_progress, 0, None),
+        )
         for slot, position, primary, output in chosen
     ]
     now = datetime.now(UTC)

@@ -79,16 +79,31 @@ class Files:
             )
         raise ComfychainError(FailureCategory.INVALID_INPUT, f"{what}: there is no {kind} {rest}")
 
-    async def take_in(self, name: str, what: str) -> str:
-        """``input:ID`` for ``file:NAME`` under the allowed folders; other values are returned unchanged."""
+    async def take_in(self, name: str, what: str, max_bytes: int | None = None) -> str:
+        """``input:ID`` for ``file:NAME`` under the allowed folders; other values are returned unchanged.
+
+        Raises ``ComfychainError`` (invalid_input), also for a file of more than ``max_bytes``.
+        """
         if not name.startswith("file:"):
             return name
         relative = Path(name.removeprefix("file:"))
         for folder in self._input_dirs:
             path = await asyncio.to_thread(_inside, folder, relative)
             if path is not None:
+                size_bytes = (await asyncio.to_thread(path.stat)).st_size
+                if max_bytes is not None and size_bytes > max_bytes:
+                    raise ComfychainError(
+                        FailureCategory.INVALID_INPUT,
+                        f"{what}: {name!r} has {size_bytes} bytes; at most {max_bytes} are taken in here",
+                        hint="give it to a chain as a run input, or name it as input:ID once it is stored",
+                    )
                 return f"input:{(await self.admit(path)).id}"
-        allowed = ", ".join(str(folder) for folder in self._input_dirs) or "no folder: INPUT_DIRS is not set"
+        if not self._input_dirs:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                f"{what}: {name!r} cannot be taken: INPUT_DIRS names no folder to take files from",
+            )
+        allowed = ", ".join(str(folder) for folder in self._input_dirs)
         raise ComfychainError(
             FailureCategory.INVALID_INPUT, f"{what}: {name!r} is not a file under {allowed}"
         )

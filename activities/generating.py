@@ -5,6 +5,9 @@ import time
 import uuid
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
+
+from temporalio import activity
 
 from activities.placing import Placed
 from activities.pulse import Pulse
@@ -16,11 +19,14 @@ from comfyui.history import HistoryEntry
 from comfyui.queue import Found
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts
+from db.attempts import Stage
 from db.models import StepRun
 from db.session import Database
 
 #: Progress for people; the reservation itself is good for 60 s.
 _WRITE_SECONDS = 1.0
+#: While bytes move nothing is told, and the reservation alone is kept.
+_RENEW_SECONDS = 10.0
 #: How long a server may leave every poll unanswered. Well below the heartbeat timeout of 30 s, or Temporal
 #: would give the render to a successor, whose patience begins anew.
 _LOST_SECONDS = 20.0
@@ -38,32 +44,44 @@ class Watch:
         self._pulse = pulse
         self._written_at = datetime.now(UTC)
 
-    def on_bytes(self, done_bytes: int, total_bytes: int | None) -> None:
-        """Bytes moved: the activity is alive."""
+    async def on_bytes(self, done_bytes: int, total_bytes: int | None) -> None:
+        """Bytes moved, or a silent copy goes on: the activity is alive, and keeps its reservation.
+
+        Raises ``ComfychainError`` (already_used) if a successor took over.
+        """
         self._pulse.beat(done_bytes, total_bytes)
+        if self._seconds_since_write() >= _RENEW_SECONDS:
+            await self.hold()
 
     async def on_beat(self, progress: Progress) -> None:
-        """The server answered a poll. Raises ``ComfychainError`` (already_used) if a successor took over."""
+        """The server answered a poll. Raises as ``on_bytes``."""
         self._pulse.beat(progress.state)
-        now = datetime.now(UTC)
-        since = (now - self._written_at).total_seconds()
-        if since < _WRITE_SECONDS:
-            return
-        self._written_at = now
+        if self._seconds_since_write() >= _WRITE_SECONDS:
+            await self.hold("running" if progress.state == "running" else "submitted", asdict(progress))
+
+    async def before_post(self) -> None:
+        """Make sure that no successor has posted already, unless there can be none: a fresh attempt in its
+        first moments, where a write would cost every short step its time. Raises as ``on_bytes``."""
+        is_old = self._seconds_since_write() >= _RENEW_SECONDS
+        if is_old or self._placed.token > 1 or activity.info().attempt > 1:
+            await self.hold()
+
+    async def hold(self, stage: Stage | None = None, progress: dict[str, Any] | None = None) -> None:
+        """Keep the attempt: renew its reservation now. Raises as ``on_bytes``."""
+        now = self._written_at = datetime.now(UTC)
+        attempt = self._placed.attempt
         async with self._database.write() as session:
             kept = await attempts.renew(
-                session,
-                self._placed.attempt.id,
-                self._placed.token,
-                now=now,
-                stage="running" if progress.state == "running" else "submitted",
-                progress=asdict(progress),
+                session, attempt.id, self._placed.token, now=now, stage=stage, progress=progress
             )
         if not kept:
             raise ComfychainError(
                 FailureCategory.ALREADY_USED,
-                f"attempt {self._placed.attempt.number} has been taken over by another worker",
+                f"attempt {attempt.number} has been taken over by another worker",
             )
+
+    def _seconds_since_write(self) -> float:
+        return (datetime.now(UTC) - self._written_at).total_seconds()
 
 
 async def generate(placed: Placed, run: StepRun, step: StepDefinition, watch: Watch) -> HistoryEntry:
@@ -79,6 +97,7 @@ async def generate(placed: Placed, run: StepRun, step: StepDefinition, watch: Wa
             await client.delete_pending(prompt_id)
         if found.state == "absent":
             await listener.ready(_LISTENER_SECONDS)
+            await watch.before_post()
             await _submit(placed, run, listener.client_id)
         return await follow(
             client,

@@ -25,11 +25,13 @@ from contracts.names import Activity
 from contracts.step import StepInput
 from db import chains as chain_rows
 from db import decisions, documents, steps
-from db.models import Chain, StepRun
+from db.models import StepRun
 from db.session import Database
 
 #: Marks a parameter of a standalone run that names a file in the store.
 _FILE_PREFIXES = ("artifact:", "input:", "file:")
+#: A local activity cannot beat, and a try of it has 60 s: more could be begun anew for ever.
+_MAX_FILE_BYTES = 512 * 2**20
 
 
 class Preparing:
@@ -54,7 +56,8 @@ class Preparing:
             run = await self._find(session, run_id, message.step)
             if run.status in SETTLED:
                 return Prepared(step_run_id=run.id, take=run.take, next="settle")
-            request = await decisions.request_for(session, run.id)
+            step = definition_of(run)
+            request = await decisions.request_for(session, run.id) if step.approval else None
             if request is not None and request.state == "pending":
                 left = None if request.due_at is None else max(0.0, (request.due_at - now).total_seconds())
                 return Prepared(
@@ -64,7 +67,6 @@ class Preparing:
                     request_id=request.id,
                     approval_timeout_seconds=left,
                 )
-            step = definition_of(run)
             take = max(run.take, 1)
             if await steps.take_state(session, run.id, take) is not None:
                 return Prepared(step_run_id=run.id, take=take, next="settle")
@@ -143,7 +145,7 @@ class Preparing:
                 else value
                 for name, value in parameters.items()
             }
-        for decision in await decisions.rejections(session, run.id):
+        for decision in await decisions.rejections(session, run.id) if step.approval else []:
             parameters |= decision.parameters or {}
         if holds_mark(parameters):
             # Files are references here, not marks: this one came from a graph's own literal, or a stranger.
@@ -157,12 +159,10 @@ class Preparing:
     async def _namespace(self, session: AsyncSession, run: StepRun, step: StepDefinition) -> Namespace:
         if run.chain_id is None:
             return Namespace(inputs={}, steps={})
-        chain = await chain_rows.find(session, run.chain_id)
-        assert chain is not None
         found = references(step.parameters)
         if step.condition is not None:
             found = [*found, *condition_references(step.condition)]
-        return await namespace_of(session, self._files, chain, found)
+        return await namespace_of(session, self._files, run.chain_id, found)
 
     async def _create_standalone(self, message: PrepareInput, now: datetime) -> str:
         """Record a standalone run; idempotent by its Temporal workflow and run id."""
@@ -177,7 +177,7 @@ class Preparing:
         parameters = body["parameters"] = body.get("parameters") or {}
         if isinstance(parameters, dict):
             body["parameters"] = {
-                name: await self._files.take_in(value, f"parameter {name!r}")
+                name: await self._files.take_in(value, f"parameter {name!r}", _MAX_FILE_BYTES)
                 if isinstance(value, str)
                 else value
                 for name, value in parameters.items()
@@ -211,12 +211,15 @@ def definition_of(run: StepRun) -> StepDefinition:
 
 
 async def namespace_of(
-    session: AsyncSession, files: Files, chain: Chain, references: Sequence[Reference]
+    session: AsyncSession, files: Files, chain_id: str, references: Sequence[Reference]
 ) -> Namespace:
     """The chain's inputs, and of the steps referred to their status, approved outputs and parameters."""
+    if not references:
+        return Namespace()
+    inputs = await chain_rows.parameters_of(session, chain_id)
     names = sorted({reference.step for reference in references if reference.step is not None})
     asked = {reference.step for reference in references if reference.kind == "parameter"}
-    runs = await steps.named(session, chain.id, names)
+    runs = await steps.named(session, chain_id, names)
     outputs = await steps.outputs_of(session, [run.id for run in runs])
     views = {}
     for run in runs:
@@ -225,7 +228,7 @@ async def namespace_of(
         if run.step_id in asked:
             view = replace(view, parameters=await _parameters_used(session, run))
         views[run.step_id] = view
-    return Namespace(inputs=revive(chain.parameters or {}), steps=views)
+    return Namespace(inputs=revive(inputs), steps=views)
 
 
 async def _parameters_used(session: AsyncSession, run: StepRun) -> dict[str, Any]:

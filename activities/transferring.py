@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from activities.pulse import beating
 from comfyui.client import ComfyClient
-from comfyui.progress import OnProgress
+from comfyui.progress import OnProgress, tell
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FileRef
 from db import artifacts, transfers, uploads
@@ -81,5 +82,7 @@ async def _bring(
         return "present"
     path = store.local_path(file.key)
     assert path is not None, "the local store keeps files"
-    await client.upload(path, file.server_name, on_progress=on_progress)
-    return "copy" if client.server.input_dir else "http"
+    return await beating(
+        client.upload(path, file.server_name, on_progress=on_progress),
+        lambda: tell(on_progress, 0, file.size_bytes),
+    )
