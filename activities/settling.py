@@ -22,12 +22,16 @@ from contracts.activities import (
 )
 from contracts.chain import SETTLED
 from contracts.failures import ComfychainError, FailureCategory
-from contracts.files import FileRef
+from contracts.files import FileRef, freeze
+from contracts.graphs import canonical_json
 from contracts.names import Activity
 from db import chains as chain_rows
 from db import decisions, steps
 from db.models import Chain, Decision, StepRun
 from db.session import Database
+
+#: A text output may have a megabyte, and a history keeps every result.
+_MAX_OUTPUT_CHARACTERS = 8_000
 
 
 class Settling:
@@ -201,22 +205,30 @@ class Settling:
     async def _with_outputs(self, session: AsyncSession, chain: Chain, closed: ClosedChain) -> ClosedChain:
         """The chain's own outputs. One that cannot be read fails the chain: it promised it."""
         promised: dict[str, str] = (chain.chain_definition or {}).get("outputs") or {}
-        namespace = await namespace_of(session, self._files, chain, references(promised))
+        namespace = await namespace_of(session, self._files, chain.id, references(promised))
         for name, template in promised.items():
             step_ids = [item.step for item in references(template) if item.step is not None]
             if any(namespace.steps[step].status == "skipped" for step in step_ids):
                 closed.outputs[name] = None
                 continue
             try:
-                closed.outputs[name] = _short(render(template, namespace))
+                value = render(template, namespace)
+                closed.outputs[name] = await self._short(session, chain, step_ids, value)
             except ComfychainError as error:
                 closed.status, closed.error_category = "failed", error.category.value
                 closed.error = f"output {name!r}: {error}"
         return closed
 
-
-def _short(value: Any) -> Any:
-    """Files travel as artifact ids."""
-    if isinstance(value, FileRef):
-        return {"artifact_id" if value.kind == "artifact" else "input_id": value.id, "uri": value.uri}
-    return value
+    async def _short(self, session: AsyncSession, chain: Chain, step_ids: list[str], value: Any) -> Any:
+        """What a result and a history can carry: files travel as artifact ids, and so does a long text."""
+        if isinstance(value, FileRef):
+            return {"artifact_id" if value.kind == "artifact" else "input_id": value.id, "uri": value.uri}
+        text = value if isinstance(value, str) else canonical_json(freeze(value))
+        if len(text) <= _MAX_OUTPUT_CHARACTERS:
+            return freeze(value)
+        runs = await steps.named(session, chain.id, step_ids)
+        for outputs in (await steps.outputs_of(session, [run.id for run in runs])).values():
+            for artifact in (member for members in outputs.slots.values() for member in members):
+                if artifact.text == value:
+                    return {"artifact_id": artifact.id, "uri": self._files.of_artifact(artifact).uri}
+        return f"{text[:_MAX_OUTPUT_CHARACTERS]} [... shortened: {len(text)} characters in all]"
