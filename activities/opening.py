@@ -31,6 +31,8 @@ from db.session import Database
 _CLOSED = frozenset({"completed", "failed", "cancelled"})
 _POLL_SECONDS = 0.5
 _ERRORS_TOLD = 20
+#: Temporal's own limit. A child with a longer id fails the workflow task, which is retried for ever.
+_MAX_WORKFLOW_ID_BYTES = 1_000
 
 
 class ChainOpening:
@@ -106,6 +108,7 @@ class ChainOpening:
             )
         loaded, graphs = self._load(asked)
         definition = loaded.definition
+        _refuse_long_ids(message.temporal_workflow_id, definition)
         parameters = await self._inputs(definition, asked.parameters)
         async with self._database.write() as session:
             hashes = {name: await documents.put(session, "graph", graph) for name, graph in graphs.items()}
@@ -225,6 +228,17 @@ class ChainOpening:
             return set()
         runs = await steps.for_chain(session, chain.id)
         return {f"{message.temporal_workflow_id}/{run.step_id}" for run in runs if run.status == "executing"}
+
+
+def _refuse_long_ids(workflow_id: str, definition: ChainDefinition) -> None:
+    longest = max((step.id for step in definition.steps), key=len)
+    if len(f"{workflow_id}/{longest}".encode()) > _MAX_WORKFLOW_ID_BYTES:
+        raise ComfychainError(
+            FailureCategory.INVALID_INPUT,
+            f"the workflow id is too long: with the id of step {longest!r} it has more than "
+            f"{_MAX_WORKFLOW_ID_BYTES} bytes",
+            hint="start the chain under a shorter id",
+        )
 
 
 def step_settings(step: StepDefinition, graph_hashes: dict[str, str]) -> dict[str, Any]:

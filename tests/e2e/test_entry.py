@@ -147,6 +147,16 @@ async def test_a_wrong_start_input_is_explained(house: House, wrong: str, said: 
     assert said in (await house.failure(handle)).message
 
 
+async def test_an_id_that_leaves_no_room_for_a_step_is_refused_instead_of_starting_no_child_for_ever(
+    house: House,
+) -> None:
+    """Temporal takes it for the chain, but its limit of 1,000 bytes holds for the children's ids too."""
+    handle = await house.start({"chain": "two-frames"}, workflow_id="x" * 995)
+    error = await house.failure(handle)
+    assert (error.type, error.non_retryable) == ("invalid_input", True)
+    assert "the workflow id is too long" in error.message
+
+
 async def test_bytes_that_only_claim_to_be_json_are_refused_at_every_door(house: House) -> None:
     """Which the program itself would not send, but another client may."""
     broken = RawValue(Payload(metadata={"encoding": b"json/plain"}, data=b"{not json"))
