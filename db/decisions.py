@@ -11,7 +11,8 @@ from contracts.activities import Expired
 from contracts.chain import SETTLED
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import ComfychainError, FailureCategory
-from db import audit, output_sets, steps, verdicts
+from contracts.files import FILE_MARK, MARK_HINT, holds_mark
+from db import audit, changes, output_sets, steps, verdicts
 from db.models import ApprovalRequest, Artifact, AuditEvent, Decision, StepRun
 from db.output_sets import Member
 from db.pages import Page, checked_limit, encode_cursor, newer_than, page_of
@@ -66,6 +67,7 @@ async def decide(
             _refuse_unknown(decision, step_run_id, chain_id)
         asked = await _asked(session, step, decision)
         verdict = _checked_verdict(asked, decision, source, key)
+        await _refuse_unfit(session, asked, decision)
         decision_id = await verdicts.conclude(session, step, asked.request, asked.members, verdict, now=now)
         if decision_id is None:
             raise await _late(session, step, asked.request)
@@ -309,6 +311,8 @@ def _checked_verdict(
             f"not among the step's editable parameters: {', '.join(forbidden)}; "
             f"editable: {', '.join(editable) or 'none'}"
         )
+    if holds_mark(decision.parameters):
+        raise refuse(f"parameters may not hold the key {FILE_MARK!r}; {MARK_HINT}")
     return verdicts.Verdict(
         verdict=decision.verdict,
         decided_by=decision.decided_by,
@@ -321,6 +325,15 @@ def _checked_verdict(
         picked=decision.picked or None,
         idempotency_key=key,
     )
+
+
+async def _refuse_unfit(session: AsyncSession, asked: _Asked, decision: DecisionInput) -> None:
+    """A take with a wrong value fails the step, and as the decision stands no later take can mend it."""
+    wrong = await changes.unfit(session, asked.step, decision.parameters)
+    if wrong:
+        raise _Refused(
+            FailureCategory.INVALID_INPUT, "parameters: " + "; ".join(wrong), request_id=asked.request.id
+        )
 
 
 async def _late(session: AsyncSession, step: StepRun, request: ApprovalRequest) -> _Refused:

@@ -11,7 +11,7 @@ from contracts import ids
 from contracts.chain import StepStatus
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import ComfychainError, FailureCategory
-from db import artifacts, audit, decisions, outbox, output_sets, steps
+from db import artifacts, audit, decisions, documents, outbox, output_sets, steps
 from db.models import ApprovalRequest, Artifact, Decision, Slot, StepRun, Take
 from db.session import Database
 from tests.db.runs import ASK, NOW, decide, files, open_chain, open_step, render
@@ -218,6 +218,7 @@ async def test_the_same_idempotency_key_has_one_effect_and_one_answer(database: 
     ("verdict", "message"),
     [
         ({"verdict": "reject", "parameters": {"9.steps": 1}}, "editable: 3.cfg"),
+        ({"verdict": "reject", "parameters": {"3.cfg": [{"$file": {"kind": "input"}}]}}, "$file"),
         ({"verdict": "approve", "parameters": {"3.cfg": 1}}, "only a rejection"),
         ({"verdict": "approve", "seed": 3}, "only a rejection"),
         ({"verdict": "pick"}, "names the artifacts to keep"),
@@ -233,6 +234,24 @@ async def test_a_verdict_that_cannot_be_meant_is_refused(
     assert (answer.accepted, answer.refusal) == (False, "invalid_input")
     assert message in answer.message
     assert (await decide(database, run_id)).accepted
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("strong", "a number"), ("nan", "a number"), (True, "a number"), ([8], "one value")]
+)
+async def test_a_change_that_its_input_cannot_take_is_refused_before_it_costs_the_step(
+    database: Database, value: Any, wanted: str
+) -> None:
+    graph = {"3": {"class_type": "Sampler", "inputs": {"cfg": 7.5}}}
+    async with database.write() as session:
+        sha256 = await documents.put(session, "graph", graph)
+    chain = await open_chain(database, "a", settings={"a": {"workflow": "graph", "graph_sha256": sha256}})
+    run_id = ids.step_run_id(chain.id, "a")
+    await render(database, run_id, approval=ASK)
+    answer = await decide(database, run_id, verdict="reject", parameters={"3.cfg": value})
+    assert (answer.accepted, answer.refusal) == (False, "invalid_input")
+    assert f"3.cfg wants {wanted}, not {str(value)!r}" in answer.message
+    assert (await decide(database, run_id, verdict="reject", parameters={"3.cfg": "8"})).accepted
 
 
 async def test_a_decision_finds_its_step_by_artifact_and_never_leaves_its_chain(database: Database) -> None:
