@@ -75,10 +75,8 @@ class Work:
         async with self._database.read() as session:
             run = await steps.get(session, run_id)
             assert run is not None
-            chain = await chains.find(session, run.chain_id or "")
-            assert chain is not None
-            parameters = definition_of(run).parameters
-            namespace = await namespace_of(session, self._resources.files, chain, references(parameters))
+            parameters, chain_id = definition_of(run).parameters, run.chain_id or ""
+            namespace = await namespace_of(session, self._resources.files, chain_id, references(parameters))
         self._open[run_id] = _OpenStep(run, freeze(render(parameters, namespace)))
 
     async def record_row(self, run_id: str) -> None:

@@ -111,6 +111,11 @@ async def get(session: AsyncSession, chain_id: str) -> Chain | None:
     return await session.get(Chain, chain_id)
 
 
+async def parameters_of(session: AsyncSession, chain_id: str) -> dict[str, Any]:
+    """The run's inputs alone: every step asks, and a chain's definition and plan can be large."""
+    return dict(await session.scalar(select(Chain.parameters).where(Chain.id == chain_id)) or {})
+
+
 async def find(session: AsyncSession, ref: str) -> Chain | None:
     """The chain whose id or Temporal workflow id is ``ref``."""
     return (
