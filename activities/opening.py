@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.errors import translated
 from activities.files import Files
 from activities.library import Library
+from activities.pulse import beating, heartbeat
 from activities.visibility import SearchAttributes
 from chains.definition import ChainDefinition, StepDefinition
 from chains.inputs import resolve_inputs
@@ -60,7 +61,7 @@ class ChainOpening:
         if "/" in message.temporal_workflow_id:
             raise ComfychainError(
                 FailureCategory.INVALID_INPUT,
-                f"the workflow id {message.temporal_workflow_id!r} holds a /, which stands before a step's id",
+                f"the workflow id {message.temporal_workflow_id!r} holds a /, which begins a step's id",
                 hint="start the chain under another id",
             )
         if not message.input.continued:
@@ -156,7 +157,7 @@ class ChainOpening:
         for name, spec in definition.inputs.items():
             value = values.get(name)
             if spec.type in FILE_TYPES and isinstance(value, str):
-                stored = await self._files.take_in(value, f"input {name!r}")
+                stored = await beating(self._files.take_in(value, f"input {name!r}"), heartbeat)
                 async with self._database.read() as session:
                     values[name] = await self._files.named(session, stored, f"input {name!r}")
         frozen: dict[str, Any] = freeze(values)

@@ -56,7 +56,7 @@ async def test_a_forged_mark_in_a_rejection_that_was_recorded_fails_the_step(
         return [Decision(parameters={"1.image": FORGED})]
 
     monkeypatch.setattr("db.decisions.rejections", rejections)
-    run_id = await prepare(sqlite_database, tmp_path, {})
+    run_id = await prepare(sqlite_database, tmp_path, {"approval": True})
     async with sqlite_database.read() as session:
         run = await steps.get(session, run_id)
     assert run is not None
