@@ -64,7 +64,8 @@ async def edit(
     edit. Of an approved set, the edit is approved by ``actor`` if ``approve`` says so; a set that nobody was
     asked about stays approved by itself. Asked again with the same ``file.artifact_id``, it answers the row.
     Raises ``ComfychainError``: not_found; stale if the artifact is no longer in its set (an edit or a pick
-    came first); late if the set was rejected or superseded, or approved and ``approve`` is not set.
+    came first); late if the set was rejected or superseded, or approved and ``approve`` is not set;
+    invalid_input for a file of another type, which the steps that wait for the old one could not take.
     """
     now = now or utcnow()
     old = await get(session, artifact_id)
@@ -78,6 +79,12 @@ async def edit(
     take = await session.get(Take, (old.workflow_id, old.take), populate_existing=True)
     members = await output_sets.members(session, step.id, old.take)
     _check_editable(old, take, any(member.artifact_id == old.id for member in members), approve=approve)
+    if file.file_type != old.file_type:
+        raise ComfychainError(
+            FailureCategory.INVALID_INPUT,
+            f"{file.filename} is no {old.file_type}, as artifact {old.id} is",
+            hint="an edit is a file of the same type",
+        )
     assert take is not None
     status = "pending" if take.state == "pending" else "approved" if approve else take.state
     approved = status != "pending"

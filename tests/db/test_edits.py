@@ -1,6 +1,7 @@
 """Edits: a new version whose parent is the old one, in the old one's place."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -166,3 +167,14 @@ async def test_an_edit_that_approves_comes_too_late_for_a_cancelled_step(databas
     assert caught.value.category is FailureCategory.LATE
     async with database.read() as session:
         assert [row.id for row in await artifacts.for_step_run(session, run_id)] == captured.artifact_ids
+
+
+async def test_a_file_of_another_type_takes_no_image_s_place(database: Database) -> None:
+    run_id = await open_step(database)
+    captured = await render(database, run_id, approval=ASK)
+    notes = replace(edited_file(), filename="notes.txt", file_type="text", extension="txt")
+    with pytest.raises(ComfychainError) as caught:
+        await edit(database, captured.artifact_ids[0], file=notes)
+    assert caught.value.category == FailureCategory.INVALID_INPUT
+    assert "notes.txt is no image" in caught.value.message
+    assert (await edit(database, captured.artifact_ids[0])).version == 2
