@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from activities.describing import describe
 from activities.placing import Placed
 from activities.pulse import beating
 from chains.definition import StepDefinition
@@ -187,6 +188,7 @@ async def _bring_home(
         subfolder=output.subfolder,
         folder_type=output.folder_type,
         text=output.text,
+        metadata=await describe(output, store.local_path(key)),
     )
 
 

@@ -190,6 +190,7 @@ class ChainOpening:
                 first_run_id=message.first_run_id,
                 requested_by=message.input.started_by,
             )
+            await chain_rows.touch_level(session, chain.id)
 
     async def _end_leftovers(self, message: OpenChainInput) -> None:
         """Cancel steps that an earlier run of this chain left running, and wait until they have ended.
