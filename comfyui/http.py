@@ -97,15 +97,17 @@ class Http:
         data: AsyncIterator[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         total_seconds: float | None = None,
+        idle_seconds: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer with its body still to be read. No total time limit unless one is given.
 
+        ``idle_seconds`` is the longest silence borne, where it is another than usual.
         Raises ``Unreachable`` for whatever goes wrong on the way, also while the caller reads the body.
         """
         timeout = aiohttp.ClientTimeout(
             total=total_seconds,
             sock_connect=self.timeouts.connect_seconds,
-            sock_read=self.timeouts.idle_seconds,
+            sock_read=idle_seconds or self.timeouts.idle_seconds,
         )
         try:
             async with self.session.request(
