@@ -72,7 +72,7 @@ def _shown(value: object) -> str:
 def _short(value: Any) -> Any:
     """References to files as people write them: ``artifact:ID``."""
     if isinstance(value, dict):
-        if set(value) == {FILE_MARK}:
+        if set(value) == {FILE_MARK} and isinstance(value[FILE_MARK], dict):
             value = value[FILE_MARK]
         if {"kind", "id", "sha256"} <= set(value):
             return f"{value['kind']}:{value['id']}"
