@@ -231,7 +231,9 @@ async def test_an_own_id_that_is_doubled_while_it_is_followed_is_paid_once(
         await client.submit(graph(), prompt_id=prompt_id, client_id=client_id)
     following = asyncio.create_task(follow(client, prompt_id, client_id=client_id))
     async with asyncio.timeout(20):
-        while (await client.find(prompt_id)).count != 1:
+        while True:
+            if (await client.find(prompt_id)).count == 1:
+                break
             await asyncio.sleep(0.01)
     standin.faults.clear()
     await following
