@@ -221,8 +221,13 @@ async def test_a_step_that_waits_outlives_any_flood_of_signals(tmp_path: Path) -
             return len({(event.details or {})["payload"] for event in events}) == 40
 
         await until(all_kept, "every event is recorded")
-        runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{make.id}"')]
-        assert len(runs) > 1
+
+        async def continued() -> bool:
+            # Temporal's list lags behind its history by moments.
+            runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{make.id}"')]
+            return len(runs) > 1
+
+        await until(continued, "the step has gone on in a new run")
         assert (await house.asked(handle, "make")).id == request.id
         await make.signal("approve")
         await house.completed(house.client.get_workflow_handle(handle.id))
