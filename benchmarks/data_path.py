@@ -25,7 +25,7 @@ _PIECE_BYTES = 1 << 20
 
 
 async def measure(folder: Path, *, quick: bool) -> list[Result]:
-    size_bytes, rounds = (32 * _MIB, 2) if quick else (1024 * _MIB, 5)
+    size_bytes, rounds = (32 * _MIB, 1) if quick else (1024 * _MIB, 5)
     files = folder / "files"
     files.mkdir()
     await asyncio.to_thread(_write_random, files / LARGE, size_bytes)

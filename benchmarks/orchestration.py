@@ -30,7 +30,7 @@ Variant = Callable[[Document], Awaitable[float]]
 
 
 async def measure(folder: Path, *, quick: bool) -> list[Result]:
-    steps, rounds = (6, 2) if quick else (20, 7)
+    steps, rounds = (4, 1) if quick else (20, 7)
     async with AsyncExitStack() as stack:
         servers = await stack.enter_async_context(stand_ins(folder, _STAND_INS))
         ours = await stack.enter_async_context(shipped(folder / "shipped", servers))

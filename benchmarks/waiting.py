@@ -29,7 +29,6 @@ from workflows.entry import DATA_CONVERTER
 _STAND_INS = 3
 _AT_ONCE = 10
 _LOOK_SECONDS = 0.1
-_SETTLE_SECONDS = 5.0
 
 Handle = WorkflowHandle[Any, Any]
 
@@ -76,7 +75,7 @@ class Kind:
 
 
 async def measure(folder: Path, *, quick: bool) -> list[Result]:
-    count, ended, idle_seconds = (30, 5, 3.0) if quick else (1_000, 50, 30.0)
+    count, ended, idle_seconds, calm_seconds = (10, 3, 1.0, 0.5) if quick else (1_000, 50, 30.0, 5.0)
     async with (
         stand_ins(folder, _STAND_INS) as servers,
         _chains(folder / "chains", servers) as ours,
@@ -85,11 +84,11 @@ async def measure(folder: Path, *, quick: bool) -> list[Result]:
         for kind in (ours, bare):
             for handle in await kind.park(_AT_ONCE):
                 await kind.end(handle)
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(calm_seconds)
         before = {kind: kind.memory_bytes() for kind in (ours, bare)}
         idle_before = await _used(ours, idle_seconds)
         handles = {kind: await kind.park(count) for kind in (ours, bare)}
-        await asyncio.sleep(_SETTLE_SECONDS)
+        await asyncio.sleep(calm_seconds)
         kib = {kind: (kind.memory_bytes() - before[kind]) / count / 1024 for kind in (ours, bare)}
         lengths = await _transitions(ours, handles[ours])
         idle_after = await _used(ours, idle_seconds)

@@ -14,7 +14,7 @@ _LINEAR_STEPS = 20
 
 async def measure_width(folder: Path, *, quick: bool) -> list[Result]:
     """A level of many steps, each time between two linear chains, whose mean it is compared with."""
-    width, rounds = (30, 1) if quick else (1_000, 3)
+    width, rounds = (10, 1) if quick else (1_000, 3)
     linear_ms: list[float] = []
     wide_ms: list[float] = []
     async with stand_ins(folder, _STAND_INS) as servers, shipped(folder / "shipped", servers) as rig:
@@ -37,7 +37,7 @@ async def measure_width(folder: Path, *, quick: bool) -> list[Result]:
 
 async def measure_history(folder: Path, *, quick: bool) -> list[Result]:
     """The largest history of any workflow, the chain's continued runs and its steps, of a long chain."""
-    length = 40 if quick else 2_000
+    length = 10 if quick else 2_000
     async with stand_ins(folder, _STAND_INS) as servers, shipped(folder / "shipped", servers) as rig:
         handle = await rig.start(linear(length))
         await handle.result()

@@ -26,7 +26,7 @@ _WRITERS = 8
 
 
 async def measure(folder: Path, *, quick: bool) -> list[Result]:
-    transactions, rounds = (160, 2) if quick else (2_000, 5)
+    transactions, rounds = (160, 1) if quick else (2_000, 5)
     raw: list[float] = []
     tasks: list[float] = []
     processes: list[float] = []
