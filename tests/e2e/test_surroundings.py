@@ -173,8 +173,7 @@ async def test_chains_and_steps_continue_as_new_and_lose_nothing(tmp_path: Path)
         }
         await house.agrees(latest, "completed")
         for id in (handle.id, f"{handle.id}/make"):
-            runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{id}"')]
-            assert len(runs) > 1, f"{id} never continued as new"
+            await continued(house, id)
         make = await house.run(handle, "make")
         assert [attempt.number for attempt in await house.attempts(make)] == [1, 2, 3, 4]
         assert len(await house.decisions(make)) == 4
@@ -198,8 +197,7 @@ async def test_no_signal_is_lost_between_two_runs_of_a_chain(tmp_path: Path) -> 
                 await latest.signal("event", {"name": f"event-{sent}"})
                 sent += 1
         await house.completed(handle)
-        runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{handle.id}"')]
-        assert len(runs) > 1
+        await continued(house, handle.id)
         # A workflow task that is repeated records its refusals again; what counts is that none is missing.
         kept = {(event.details or {})["payload"] for event in await house.audit("signal_refused")}
         assert len(kept) == sent > 0
@@ -221,18 +219,22 @@ async def test_a_step_that_waits_outlives_any_flood_of_signals(tmp_path: Path) -
             return len({(event.details or {})["payload"] for event in events}) == 40
 
         await until(all_kept, "every event is recorded")
-
-        async def continued() -> bool:
-            # Temporal's list lags behind its history by moments.
-            runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{make.id}"')]
-            return len(runs) > 1
-
-        await until(continued, "the step has gone on in a new run")
+        await continued(house, make.id)
         assert (await house.asked(handle, "make")).id == request.id
         await make.signal("approve")
         await house.completed(house.client.get_workflow_handle(handle.id))
         assert len(await house.attempts(await house.run(handle, "make"))) == 1
     await server.stop()
+
+
+async def continued(house: House, workflow_id: str) -> None:
+    """The workflow has gone on in a new run. Temporal's list lags behind its history by moments."""
+
+    async def has_two_runs() -> bool:
+        runs = [found async for found in house.client.list_workflows(f'WorkflowId = "{workflow_id}"')]
+        return len(runs) > 1
+
+    await until(has_two_runs, f"{workflow_id} continues as new")
 
 
 class EagerServer(TemporalServer):
