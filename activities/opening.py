@@ -114,7 +114,7 @@ class ChainOpening:
         async with self._database.write() as session:
             hashes = {name: await documents.put(session, "graph", graph) for name, graph in graphs.items()}
             settings = {step.id: step_settings(step, hashes) for step in definition.steps}
-            return await chain_rows.create(
+            chain = await chain_rows.create(
                 session,
                 chain_id=str(uuid.uuid4()),
                 temporal_workflow_id=message.temporal_workflow_id,
@@ -129,6 +129,8 @@ class ChainOpening:
                 settings=settings,
                 started_by=asked.started_by,
             )
+            await chain_rows.touch_level(session, chain.id)
+        return chain
 
     def _load(self, asked: ChainInput) -> tuple[LoadedChain, dict[str, dict[str, Any]]]:
         if (asked.chain is None) == (asked.definition is None):

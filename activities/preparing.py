@@ -68,7 +68,7 @@ class Preparing:
                     approval_timeout_seconds=left,
                 )
             take = max(run.take, 1)
-            if await steps.take_state(session, run.id, take) is not None:
+            if run.take and await steps.take_state(session, run.id, take) is not None:
                 return Prepared(step_run_id=run.id, take=take, next="settle")
             try:
                 parameters = await self._parameters(session, run, step)
@@ -94,8 +94,6 @@ class Preparing:
                 temporal_run_id=message.temporal_run_id,
                 now=now,
             )
-            if run.chain_id is not None:
-                await chain_rows.touch_level(session, run.chain_id)
         return Prepared(
             step_run_id=run.id,
             take=take,

@@ -70,12 +70,14 @@ class Rendering:
         """
         async with self._database.read() as session:
             run = await steps.get(session, message.step_run_id)
-            done = await steps.take_state(session, message.step_run_id, message.take)
+            # In its first try nobody can have captured the take before; ``place`` would notice all the same.
+            again = activity.info().attempt > 1
+            done = await steps.take_state(session, message.step_run_id, message.take) if again else None
         if run is None:
             raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no step run {message.step_run_id}")
         if done is not None:
             return await self._rendered(run, message.take)
-        if activity.info().attempt > 1 and await cancelled_meanwhile(self._database, self._temporal, run):
+        if again and await cancelled_meanwhile(self._database, self._temporal, run):
             raise ComfychainError(FailureCategory.CANCELLED, "the step was cancelled while no worker ran it")
         step, pulse = definition_of(run), Pulse()
         try:
