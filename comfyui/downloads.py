@@ -16,10 +16,12 @@ from comfyui.containers import is_complete
 from comfyui.http import Http
 from comfyui.outputs import Output
 from comfyui.progress import OnProgress, Pace, tell
+from comfyui.writeback import start_writeback
 from contracts.failures import ComfychainError, FailureCategory
 
 #: Written and hashed in a thread in batches of this size: 1 GB at about the speed of curl (SPEED.md 2).
 _BATCH_BYTES = 2**20
+_WRITEBACK_BYTES = 32 * 2**20
 DEFAULT_MAX_BYTES = 64 * 2**30
 
 
@@ -166,6 +168,8 @@ class _Writing:
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._pending: asyncio.Future[None] | None = None
+        self._written_bytes = 0
+        self._on_its_way_bytes = 0
 
     @property
     def sha256(self) -> str:
@@ -203,3 +207,9 @@ class _Writing:
         for piece in batch:
             self._file.write(piece)
             self._digest.update(piece)
+            self._written_bytes += len(piece)
+        behind = self._written_bytes - self._on_its_way_bytes
+        if behind >= _WRITEBACK_BYTES:
+            self._file.flush()
+            start_writeback(self._file.fileno(), self._on_its_way_bytes, behind)
+            self._on_its_way_bytes = self._written_bytes
