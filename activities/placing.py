@@ -40,6 +40,14 @@ class Placed:
     files: list[FileRef]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """The step's open attempt, if it has one, and its graph."""
+
+    attempt: Attempt | None
+    graph: Graph
+
+
 class Placing:
     def __init__(self, database: Database, servers: Servers) -> None:
         self._database = database
@@ -50,16 +58,21 @@ class Placing:
         """An attempt of this worker has ended, and with it a reservation."""
         self._line.free()
 
-    async def place(self, run: StepRun, take: int) -> Placed:
+    async def look(self, session: AsyncSession, run: StepRun) -> Seen:
+        """What ``place`` needs to know first, read in the transaction in which the caller reads the step."""
+        return Seen(
+            attempt=await attempts.open_for(session, run.id),
+            graph=parse_graph(await documents.get(session, (run.settings or {})["graph_sha256"])),
+        )
+
+    async def place(self, run: StepRun, take: int, seen: Seen) -> Placed:
         """Take over the step's open attempt on its server, or open one where there is room.
 
         Raises ``NoServerFree`` after waiting in line in vain; ``ComfychainError``: no_server, missing_node or
         missing_model where no server could ever take it (the message lists what each lacks),
         invalid_graph, already_used.
         """
-        async with self._database.read() as session:
-            attempt = await attempts.open_for(session, run.id)
-            graph = parse_graph(await documents.get(session, (run.settings or {})["graph_sha256"]))
+        attempt, graph = seen.attempt, seen.graph
         if attempt is not None and attempt.server_name is not None:
             return await self._adopt(run, take)
         step = definition_of(run)

@@ -12,7 +12,7 @@ from activities.choosing import NoServerFree
 from activities.errors import to_application_error, translated
 from activities.generating import Watch, generate
 from activities.leftover import cancelled_meanwhile
-from activities.placing import Placed, Placing
+from activities.placing import Placed, Placing, Seen
 from activities.preparing import definition_of
 from activities.pulse import Pulse
 from activities.servers import Servers
@@ -73,15 +73,18 @@ class Rendering:
             # In its first try nobody can have captured the take before; ``place`` would notice all the same.
             again = activity.info().attempt > 1
             done = await steps.take_state(session, message.step_run_id, message.take) if again else None
-        if run is None:
-            raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no step run {message.step_run_id}")
+            if run is None:
+                raise ComfychainError(
+                    FailureCategory.NOT_FOUND, f"there is no step run {message.step_run_id}"
+                )
+            seen = await self._placing.look(session, run)
         if done is not None:
             return await self._rendered(run, message.take)
         if again and await cancelled_meanwhile(self._database, self._temporal, run):
             raise ComfychainError(FailureCategory.CANCELLED, "the step was cancelled while no worker ran it")
         step, pulse = definition_of(run), Pulse()
         try:
-            placed = await self._place(run, message.take, pulse)
+            placed = await self._place(run, message.take, seen, pulse)
         except NoServerFree as error:
             raise await self._no_server(run, step, str(error)) from None
         except ComfychainError as error:
@@ -95,9 +98,9 @@ class Rendering:
         finally:
             self._placing.freed()
 
-    async def _place(self, run: StepRun, take: int, pulse: Pulse) -> Placed:
+    async def _place(self, run: StepRun, take: int, seen: Seen, pulse: Pulse) -> Placed:
         """Wait in line for a server, beating: an activity that waits is alive."""
-        placing = asyncio.create_task(self._placing.place(run, take))
+        placing = asyncio.create_task(self._placing.place(run, take, seen))
         try:
             while not placing.done():
                 await asyncio.wait([placing], timeout=_BEAT_SECONDS)

@@ -87,7 +87,9 @@ class Work:
 
     async def choose_server(self, run_id: str) -> None:
         step = self._open[run_id]
-        step.placed = await self._placing.place(step.run, 1)
+        async with self._database.read() as session:
+            seen = await self._placing.look(session, step.run)
+        step.placed = await self._placing.place(step.run, 1, seen)
 
     async def upload(self, run_id: str) -> None:
         placed = self._placed(run_id)
