@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from comfyui.standin import StandIn
+from comfyui.standin import Fault, StandIn
 from config.servers import ServerSettings
 from config.settings import Settings, load_settings
 from contracts.chain import SETTLED, ChainState
@@ -87,6 +87,16 @@ class House:
         """Stop the worker as a deployment does, and start another one on the same data."""
         await self.worker.aclose()
         await self.worker.enter_async_context(working(self.settings))
+
+    async def misbehave(self, fault: Fault) -> None:
+        """Both servers do so from now on, and in every node: none is spared by a result they still have."""
+        for standin in (self.a, self.b):
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{standin.url}/free", json={"free_memory": True}) as response,
+            ):
+                response.raise_for_status()
+            standin.faults.add(fault)
 
     # Starting and ending.
 

@@ -31,11 +31,6 @@ async def cancelled(house: House, handle: Handle) -> None:
         assert (left.running, left.pending) == ([], [])
 
 
-def slow_down(house: House, fault: Fault = ENDLESS) -> None:
-    for standin in (house.a, house.b):
-        standin.faults.add(fault)
-
-
 def posts(standin: StandIn, prompt_id: str) -> int:
     return standin.faults.counts().get("posts", {}).get(prompt_id, 0)
 
@@ -96,7 +91,7 @@ async def test_a_paused_step_renders_no_further_take_until_it_is_resumed(house: 
 
 
 async def test_a_failed_step_is_run_again_on_request_with_all_that_was_skipped_for_it(house: House) -> None:
-    slow_down(house, Fault(name="node_error", node_type="ImageAddNoise", message="no such luck"))
+    await house.misbehave(Fault(name="node_error", node_type="ImageAddNoise", message="no such luck"))
     handle = await house.start(
         chain(step("holds", approval=True), step("make", "noise"), after("turn", "make"))
     )
@@ -118,7 +113,7 @@ async def test_a_failed_step_is_run_again_on_request_with_all_that_was_skipped_f
 async def test_a_chain_whose_step_failed_ends_with_that_steps_own_error_and_keeps_the_rest(
     house: House,
 ) -> None:
-    slow_down(house, Fault(name="node_error", node_type="ImageAddNoise", message="no such luck"))
+    await house.misbehave(Fault(name="node_error", node_type="ImageAddNoise", message="no such luck"))
     handle = await house.start(chain(step("fine"), step("make", "noise"), after("turn", "make")))
     error = await house.failed(handle)
     assert error.type == "node_error"
@@ -180,7 +175,7 @@ async def test_a_queued_step_that_is_cancelled_never_starts(house: House) -> Non
 async def test_a_rendering_step_that_is_cancelled_leaves_its_server_and_the_chain_goes_on(
     house: House,
 ) -> None:
-    slow_down(house, ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
+    await house.misbehave(ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
     handle = await house.start(chain(step("make", "noise"), step("fine"), after("turn", "make")))
     standin = await house.rendering(handle, "make")
     await handle.signal("cancel_step", {"step": "make", "requested_by": "ada"})
@@ -203,7 +198,7 @@ async def test_a_step_that_waits_for_a_person_can_be_cancelled(house: House) -> 
 
 
 async def test_a_cancel_that_meets_a_step_just_starting_is_not_lost(house: House) -> None:
-    slow_down(house)
+    await house.misbehave(ENDLESS)
     handle = await house.start(
         chain(step("make", "noise")), start_signal="cancel_step", start_signal_args=[{"step": "make"}]
     )
@@ -212,7 +207,7 @@ async def test_a_cancel_that_meets_a_step_just_starting_is_not_lost(house: House
         standin.faults.clear()
     handle = await house.start(chain(step("asks", approval=True), after("turn", "asks")))
     await house.asked(handle, "asks")
-    slow_down(house)
+    await house.misbehave(ENDLESS)
     await handle.signal("approve", {"step": "asks"})
 
     async def starting() -> bool:
@@ -227,11 +222,16 @@ async def test_a_cancel_that_meets_a_step_just_starting_is_not_lost(house: House
 
 
 async def test_a_cancelled_chain_stops_its_prompts_and_every_row_says_so(house: House) -> None:
-    slow_down(house)
+    await house.misbehave(ENDLESS)
     handle = await house.start(
         chain(step("one", "noise"), step("two", "noise"), step("three", "noise"), after("last", "one"))
     )
-    await house.rendering(handle, "one")
+
+    async def all_are_on_servers() -> bool:
+        queues = [await queued(standin) for standin in (house.a, house.b)]
+        return sum(len(queue.running) + len(queue.pending) for queue in queues) == 3
+
+    await until(all_are_on_servers, "two prompts run and one waits behind them")
     await handle.cancel()
     await cancelled(house, handle)
     runs = await house.runs(handle)
@@ -245,7 +245,7 @@ async def test_a_cancelled_chain_stops_its_prompts_and_every_row_says_so(house: 
 
 
 async def test_a_prompt_of_somebody_else_survives_a_cancel(house: House) -> None:
-    slow_down(house)
+    await house.misbehave(ENDLESS)
     stays = await house.start(chain(step("make", "noise", server="a")))
     await house.rendering(stays, "make")
     goes = await house.start(chain(step("make", "noise", server="b")))
@@ -296,7 +296,7 @@ async def test_a_cancel_at_any_early_moment_leaves_nothing_half_open(house: Hous
 
 
 async def test_a_step_terminated_by_an_operator_fails_and_its_prompt_is_stopped(house: House) -> None:
-    slow_down(house, ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
+    await house.misbehave(ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
     handle = await house.start(chain(step("make", "noise"), step("fine")))
     standin = await house.rendering(handle, "make")
     await house.step_handle(handle, "make").terminate("an operator")
@@ -308,7 +308,7 @@ async def test_a_step_terminated_by_an_operator_fails_and_its_prompt_is_stopped(
 
 
 async def test_a_step_cancelled_by_an_operator_is_skipped_and_the_chain_goes_on(house: House) -> None:
-    slow_down(house, ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
+    await house.misbehave(ENDLESS.model_copy(update={"node_type": "ImageAddNoise"}))
     handle = await house.start(chain(step("make", "noise"), step("fine")))
     await house.rendering(handle, "make")
     await house.step_handle(handle, "make").cancel()
@@ -333,7 +333,7 @@ async def test_a_closed_chains_id_is_refused_and_the_chain_stays_as_it_was(house
 
 
 async def test_a_retried_chain_keeps_what_completed_and_runs_the_rest(house: House) -> None:
-    slow_down(house, Fault(name="node_error", node_type="ImageInvert", message="broken"))
+    await house.misbehave(Fault(name="node_error", node_type="ImageInvert", message="broken"))
     start = chain(step("make", "noise", approval=True), after("turn", "make"), after("last", "turn"))
     handle = await house.start(start)
     await house.asked(handle, "make")
@@ -376,7 +376,7 @@ async def test_a_rejected_chain_that_is_retried_renders_the_next_take(house: Hou
 
 
 async def test_a_terminated_chain_can_be_retried_and_leaves_no_prompt_running(house: House) -> None:
-    slow_down(house)
+    await house.misbehave(ENDLESS)
     handle = await house.start(chain(step("make", "noise")))
     standin = await house.rendering(handle, "make")
     await handle.terminate("an operator")

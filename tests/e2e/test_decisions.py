@@ -91,8 +91,7 @@ async def test_a_verdict_about_another_version_is_stale_and_says_which_is_asked_
 
 
 async def test_a_verdict_before_there_is_anything_to_see_is_early(house: House) -> None:
-    for standin in (house.a, house.b):
-        standin.faults.add(Fault(name="hang"))
+    await house.misbehave(Fault(name="hang"))
     handle = await house.start(chain(step("make", "noise", approval=True)))
     await house.said(handle, "make", "executing")
     assert (await refusal(handle, step="make")).type == "early"

@@ -45,8 +45,7 @@ async def test_a_chain_id_with_a_slash_is_refused_with_the_reason(house: House) 
 
 
 async def test_a_server_that_refuses_to_stop_a_prompt_does_not_keep_a_chain_open(house: House) -> None:
-    for standin in (house.a, house.b):
-        standin.faults.add(Fault(name="slow", seconds=60.0))
+    await house.misbehave(Fault(name="slow", seconds=60.0))
     handle = await house.start(chain(step("make", timeouts={"run": "2m"})))
     await house.rendering(handle, "make")
     for standin in (house.a, house.b):

@@ -50,8 +50,7 @@ async def test_a_render_goes_on_while_temporal_is_away_and_is_paid_once(tmp_path
     server = TemporalServer(tmp_path / "temporal.db", port=port, ui_port=None)
     await server.start()
     async with open_house(server.address, tmp_path / "house") as house:
-        for standin in (house.a, house.b):
-            standin.faults.add(Fault(name="hang"))
+        await house.misbehave(Fault(name="hang"))
         handle = await house.start(chain(step("make", "noise")))
         standin = await house.rendering(handle, "make")
         server.kill()
@@ -70,8 +69,7 @@ async def test_a_worker_that_is_replaced_leaves_its_render_to_its_successor(
 ) -> None:
     monkeypatch.setattr("workers.worker._SHUTDOWN", timedelta(milliseconds=100))
     async with open_house(temporal.address, tmp_path / "house") as house:
-        for standin in (house.a, house.b):
-            standin.faults.add(Fault(name="hang", node_type="ImageAddNoise"))
+        await house.misbehave(Fault(name="hang", node_type="ImageAddNoise"))
         handle = await house.start(chain(step("make", "noise"), step("asks", approval=True)))
         standin = await house.rendering(handle, "make")
         await house.asked(handle, "asks")

@@ -9,6 +9,17 @@ import aiohttp
 PATIENCE_SECONDS = 10.0
 
 
+#: What a run always sends. How many nodes it tells of before an interrupt stops it is a matter of chance.
+_LANDMARKS = ("status", "execution_start", "execution_cached", "execution_interrupted")
+
+
+def is_landmark(message: dict[str, Any]) -> bool:
+    told = message.get("json", {})
+    return told.get("type") in _LANDMARKS or (
+        told.get("type") == "executing" and told["data"]["node"] is None
+    )
+
+
 class Socket:
     """A WebSocket of the client that remembers all it was told."""
 
@@ -33,11 +44,16 @@ class Socket:
             async with self._news:
                 self._news.notify_all()
 
-    async def has_received(self, count: int) -> bool:
+    async def has_received(self, count: int, landmarks: int) -> bool:
+        """Wait for so many messages, and for so many among them that every run sends, however it ends."""
         async with self._news:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
-                    await self._news.wait_for(lambda: len(self.received) >= count)
+                    await self._news.wait_for(
+                        lambda: (
+                            len(self.received) >= count and sum(map(is_landmark, self.received)) >= landmarks
+                        )
+                    )
             except TimeoutError:
                 return False
         return True

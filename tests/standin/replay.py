@@ -15,7 +15,7 @@ from yarl import URL
 
 from comfyui.standin import Fault, StandIn
 from tests.standin.comparison import Comparison
-from tests.standin.listener import PATIENCE_SECONDS, Socket
+from tests.standin.listener import PATIENCE_SECONDS, Socket, is_landmark
 from tests.standin.recording import Exchange, Note, Recording, SocketDeed, SocketMessage
 
 _HEADERS = (
@@ -100,11 +100,11 @@ class Replay:
         for socket in self._sockets.values():
             if socket.closed:
                 continue
-            count = sum(1 for message in self._recorded(socket.name) if message.at_ms < at_ms)
-            if not await socket.has_received(count):
+            told = [message.content for message in self._recorded(socket.name) if message.at_ms < at_ms]
+            if not await socket.has_received(len(told), sum(map(is_landmark, told))):
                 self.comparison.note(
                     f"socket {socket.name} at {at_ms} ms",
-                    f"only {len(socket.received)} of {count} messages came",
+                    f"only {len(socket.received)} of {len(told)} messages came",
                 )
                 socket.closed = True
 
