@@ -39,6 +39,7 @@ class Deciding:
                 source=message.source,
                 idempotency_key=_scoped_key(message),
                 now=datetime.now(UTC),
+                bell_ringer=self._outbox.owner,
             )
         if answer.accepted and message.step_run_id is None:
             self._outbox.ring()  # a step that recorded it knows already

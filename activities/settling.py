@@ -43,6 +43,10 @@ class Settling:
     @translated
     async def settle(self, message: SettleInput) -> Settled:
         """Look at the step's rows and end it if it can end. Raises ``ComfychainError`` (not_found)."""
+        async with self._database.read() as session:
+            seen = await steps.get(session, message.step_run_id)
+        if seen is not None and seen.status in SETTLED:
+            return _done(seen)  # its approval ended it
         now = datetime.now(UTC)
         async with self._database.write() as session:
             run = await steps.lock(session, message.step_run_id)
@@ -53,16 +57,7 @@ class Settling:
                 if run.chain_id is not None:
                     await chain_rows.touch_level(session, run.chain_id)
                 await session.refresh(run)
-            return Settled.model_validate(
-                {
-                    "next": "done",
-                    "status": run.status,
-                    "phase": run.phase,
-                    "latest_artifact_id": run.latest_artifact_id,
-                    "error_category": run.error_category,
-                    "error": run.error_message,
-                }
-            )
+            return _done(run)
 
     async def _end(
         self, session: AsyncSession, run: StepRun, message: SettleInput, now: datetime
@@ -169,12 +164,17 @@ class Settling:
     @translated
     async def close_chain(self, message: CloseChainInput) -> ClosedChain:
         """End the chain as its steps ended: cancelled, failed with the first failed step's own error, or
-        completed. Idempotent. Raises ``ComfychainError`` (not_found)."""
+        completed. One that has ended stays as it is, and its end is answered; a cancel came too late then.
+
+        Raises ``ComfychainError`` (not_found).
+        """
         async with self._database.write() as session:
             chain = await chain_rows.find(session, message.chain_id)
             if chain is None:
                 raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no chain {message.chain_id!r}")
             runs = await steps.for_chain(session, chain.id)
+            if chain.status in chain_rows.CLOSED:
+                return _as_it_ended(chain, runs)
             if message.cancelled:
                 unrun = {run.step_id or "": "cancelled" for run in runs if run.status not in SETTLED}
                 await steps.skip_many(session, chain.id, unrun)
@@ -232,3 +232,30 @@ class Settling:
                 if artifact.text == value:
                     return {"artifact_id": artifact.id, "uri": self._files.of_artifact(artifact).uri}
         return f"{text[:_MAX_OUTPUT_CHARACTERS]} [... shortened: {len(text)} characters in all]"
+
+
+def _done(run: StepRun) -> Settled:
+    return Settled.model_validate(
+        {
+            "next": "done",
+            "status": run.status,
+            "phase": run.phase,
+            "latest_artifact_id": run.latest_artifact_id,
+            "error_category": run.error_category,
+            "error": run.error_message,
+        }
+    )
+
+
+def _as_it_ended(chain: Chain, runs: list[StepRun]) -> ClosedChain:
+    failed = next((run.step_id for run in runs if run.status == "failed"), None)
+    return ClosedChain.model_validate(
+        {
+            "status": chain.status,
+            "steps": {run.step_id or "": run.status for run in runs},
+            "outputs": chain.outputs or {},
+            "failed_step": failed if chain.status == "failed" else None,
+            "error": chain.error_message,
+            "error_category": chain.error_category,
+        }
+    )

@@ -6,6 +6,9 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import AuditEvent
+from db.statements import table_of
+
+_RECORD = insert(table_of(AuditEvent))
 
 
 async def record(
@@ -21,15 +24,16 @@ async def record(
 ) -> None:
     """``workflow_id`` is a step run's id, as in the table ``workflows``."""
     await session.execute(
-        insert(AuditEvent).values(
-            actor=actor,
-            action=action,
-            chain_id=chain_id,
-            workflow_id=workflow_id,
-            artifact_id=artifact_id,
-            details=details,
-            idempotency_key=idempotency_key,
-        )
+        _RECORD,
+        {
+            "actor": actor,
+            "action": action,
+            "chain_id": chain_id,
+            "workflow_id": workflow_id,
+            "artifact_id": artifact_id,
+            "details": details,
+            "idempotency_key": idempotency_key,
+        },
     )
 
 

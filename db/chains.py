@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Text, cast, func, insert, literal, or_, select, update
+from sqlalchemy import Text, bindparam, cast, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import defer
@@ -16,9 +16,21 @@ from db import audit, steps
 from db.models import Chain, ChainLabel, StepRun
 from db.models.base import utcnow
 from db.pages import Page, checked_limit, encode_cursor, older_than, page_of
-from db.statements import rows_changed
+from db.statements import rows_changed, table_of
 
 CLOSED = ("completed", "failed", "cancelled")
+
+_LEVEL = func.coalesce(
+    select(func.min(table_of(StepRun).c.level))
+    .where(table_of(StepRun).c.chain_id == bindparam("chain"), steps.UNSETTLED)
+    .scalar_subquery(),
+    table_of(Chain).c.current_level,
+)
+_TOUCH_LEVEL = (
+    update(table_of(Chain))
+    .where(table_of(Chain).c.id == bindparam("chain"), table_of(Chain).c.status.not_in(CLOSED))
+    .values(current_level=_LEVEL, status=literal("executing_level_") + cast(_LEVEL, Text))
+)
 
 
 async def create(
@@ -174,22 +186,16 @@ async def touch_level(session: AsyncSession, chain_id: str) -> None:
 
     Leaves a closed chain alone, and one whose steps are all settled.
     """
-    lowest = (
-        select(func.min(StepRun.level)).where(StepRun.chain_id == chain_id, steps.UNSETTLED).scalar_subquery()
-    )
-    level = func.coalesce(lowest, Chain.current_level)
-    await session.execute(
-        update(Chain)
-        .where(Chain.id == chain_id, Chain.status.not_in(CLOSED))
-        .values(current_level=level, status=literal("executing_level_") + cast(level, Text))
-        .execution_options(synchronize_session=False)
-    )
+    await session.execute(_TOUCH_LEVEL, {"chain": chain_id})
 
 
 async def set_phase(session: AsyncSession, chain_id: str, phase: ChainPhase, *, actor: str = "") -> None:
     """Pause, resume, or say that a cancellation is under way."""
     changed = await rows_changed(
-        session, update(Chain).where(Chain.id == chain_id, Chain.phase != phase).values(phase=phase)
+        session,
+        update(Chain)
+        .where(Chain.id == chain_id, Chain.phase != phase, Chain.status.not_in(CLOSED))
+        .values(phase=phase),
     )
     if changed:
         await audit.record(session, actor, f"chain_{phase}", chain_id=chain_id)

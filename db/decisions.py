@@ -46,18 +46,18 @@ async def decide(
     source: str,
     idempotency_key: str | None = None,
     now: datetime,
+    bell_ringer: str | None = None,
 ) -> DecisionAnswer:
     """Take a verdict, or refuse it and say why; commit in both cases, for a refusal is recorded too.
 
     The step is ``step_run_id``; or ``chain_id`` with the decision's ``step``; or else the one that the
     decision's ``request_id`` or ``artifact_id`` belongs to. The same idempotency key gets the same answer.
+    ``bell_ringer`` is as in ``verdicts.conclude``.
     Refusals are those of ``DecisionAnswer``: early, late (it names the winner), stale, invalid_input,
     not_found.
     """
     key = idempotency_key or decision.idempotency_key or None
-    step = await _find_step(session, decision, step_run_id, chain_id)
-    if step is not None:
-        step = await steps.lock(session, step.id)
+    step = await _locked_step(session, decision, step_run_id, chain_id)
     if key is not None:
         earlier = await _earlier_answer(session, key)
         if earlier is not None:
@@ -68,8 +68,10 @@ async def decide(
         asked = await _asked(session, step, decision)
         verdict = _checked_verdict(asked, decision, source, key)
         await _refuse_unfit(session, asked, decision)
-        decision_id = await verdicts.conclude(session, step, asked.request, asked.members, verdict, now=now)
-        if decision_id is None:
+        taken = await verdicts.conclude(
+            session, step, asked.request, asked.members, verdict, now=now, bell_ringer=bell_ringer
+        )
+        if taken is None:
             raise await _late(session, step, asked.request)
     except _Refused as refused:
         answer = refused.answer
@@ -77,9 +79,7 @@ async def decide(
             answer.step_run_id, answer.step_workflow_id = step.id, step.temporal_workflow_id
         await _record_refusal(session, decision, answer, step, chain_id, source, key)
         return answer
-    row = await session.get(Decision, decision_id)
-    assert row is not None
-    return _accepted(row, step)
+    return _accepted(taken, step)
 
 
 async def approve_edit(session: AsyncSession, step: StepRun, actor: str, *, now: datetime) -> None:
@@ -186,15 +186,15 @@ async def pending(
     return page_of(rows, limit, lambda row: encode_cursor(row.requested_at, row.id))
 
 
-async def _find_step(
+async def _locked_step(
     session: AsyncSession, decision: DecisionInput, step_run_id: str | None, chain_id: str | None
 ) -> StepRun | None:
+    query = select(StepRun).with_for_update(of=StepRun).execution_options(populate_existing=True)
     if step_run_id is not None:
-        return await steps.get(session, step_run_id)
-    if chain_id is not None and decision.step:
-        return await steps.by_step(session, chain_id, decision.step)
-    query = select(StepRun)
-    if decision.request_id:
+        query = query.where(StepRun.id == step_run_id)
+    elif chain_id is not None and decision.step:
+        query = query.where(StepRun.step_id == decision.step)
+    elif decision.request_id:
         query = query.join(ApprovalRequest, ApprovalRequest.workflow_id == StepRun.id).where(
             ApprovalRequest.id == decision.request_id
         )

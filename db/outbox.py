@@ -1,5 +1,6 @@
 """The outbox: doorbells to ring in Temporal, leased by whichever worker rings them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,21 +8,56 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import OutboxMessage
-from db.statements import rows_changed
+from db.statements import rows_changed, table_of
 
-LEASE_SECONDS = 10.0
+#: Longer than ringing takes, and than ``delivered`` may be put off; a dead ringer delays its bells so long.
+LEASE_SECONDS = 5.0
+
+_PUT = insert(table_of(OutboxMessage))
 
 
-async def put(session: AsyncSession, kind: str, target_workflow_id: str, payload: dict[str, Any]) -> None:
-    """Ask for a signal to ``target_workflow_id``, a Temporal workflow id, in the caller's transaction."""
+async def put(
+    session: AsyncSession,
+    kind: str,
+    target_workflow_id: str,
+    payload: dict[str, Any],
+    *,
+    owner: str | None = None,
+    now: datetime,
+) -> None:
+    """Ask for a signal to ``target_workflow_id``, a Temporal workflow id, in the caller's transaction.
+
+    An ``owner`` has the lease from the start, which spares it a commit before it rings.
+    """
     await session.execute(
-        insert(OutboxMessage).values(kind=kind, target_workflow_id=target_workflow_id, payload=payload)
+        _PUT,
+        {
+            "kind": kind,
+            "target_workflow_id": target_workflow_id,
+            "payload": payload,
+            "next_try_at": now,
+            "lease_owner": owner,
+            "lease_expires_at": now + timedelta(seconds=LEASE_SECONDS) if owner else None,
+        },
     )
 
 
-async def lease(
-    session: AsyncSession, owner: str, now: datetime, limit: int = 50, *, lease_seconds: float = LEASE_SECONDS
-) -> list[OutboxMessage]:
+async def leased(session: AsyncSession, owner: str, now: datetime) -> list[OutboxMessage]:
+    """What ``owner`` still has to ring, oldest first."""
+    return list(
+        await session.scalars(
+            select(OutboxMessage)
+            .where(
+                OutboxMessage.state == "pending",
+                OutboxMessage.lease_owner == owner,
+                OutboxMessage.lease_expires_at > now,
+            )
+            .order_by(OutboxMessage.id)
+        )
+    )
+
+
+async def lease(session: AsyncSession, owner: str, now: datetime, limit: int = 50) -> list[OutboxMessage]:
     """Take due messages, oldest first; nobody else gets them until the lease ends. Counts a try."""
     due = (
         select(OutboxMessage)
@@ -37,7 +73,7 @@ async def lease(
     messages = list(await session.scalars(due))
     for message in messages:
         message.lease_owner = owner
-        message.lease_expires_at = now + timedelta(seconds=lease_seconds)
+        message.lease_expires_at = now + timedelta(seconds=LEASE_SECONDS)
         message.tries += 1
     await session.flush()
     return messages
@@ -57,34 +93,37 @@ async def has_due(session: AsyncSession, now: datetime) -> bool:
     return found is not None
 
 
-async def delivered(session: AsyncSession, message_id: int, owner: str, now: datetime) -> bool:
-    return await _close(session, message_id, owner, state="delivered", closed_at=now)
+async def delivered(session: AsyncSession, message_ids: Sequence[int], owner: str, now: datetime) -> int:
+    """How many of them were still the owner's to close."""
+    return await _close(session, message_ids, owner, state="delivered", closed_at=now)
 
 
 async def undeliverable(
     session: AsyncSession, message_id: int, owner: str, now: datetime, error: str
 ) -> bool:
     """Final: the workflow is closed or was never there."""
-    return await _close(session, message_id, owner, state="undeliverable", closed_at=now, last_error=error)
+    closed = await _close(
+        session, [message_id], owner, state="undeliverable", closed_at=now, last_error=error
+    )
+    return closed == 1
 
 
 async def failed(
     session: AsyncSession, message_id: int, owner: str, error: str, *, retry_at: datetime
 ) -> bool:
     """Give the message back; it is due again at ``retry_at``."""
-    return await _close(session, message_id, owner, next_try_at=retry_at, last_error=error)
+    return await _close(session, [message_id], owner, next_try_at=retry_at, last_error=error) == 1
 
 
-async def _close(session: AsyncSession, message_id: int, owner: str, **values: Any) -> bool:
-    """False if the lease has passed to somebody else, or the message is closed already."""
-    changed = await rows_changed(
+async def _close(session: AsyncSession, message_ids: Sequence[int], owner: str, **values: Any) -> int:
+    """Those whose lease has passed to somebody else, or that are closed already, are left as they are."""
+    return await rows_changed(
         session,
         update(OutboxMessage)
         .where(
-            OutboxMessage.id == message_id,
+            OutboxMessage.id.in_(message_ids),
             OutboxMessage.lease_owner == owner,
             OutboxMessage.state == "pending",
         )
         .values(lease_owner=None, lease_expires_at=None, **values),
     )
-    return changed == 1

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from sqlalchemy import ColumnElement, and_, case, func, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contracts.chain import SETTLED
@@ -14,12 +14,16 @@ from contracts.failures import ComfychainError, FailureCategory
 from db import audit
 from db.models import ApprovalRequest, Artifact, Attempt, OutputSetMember, Slot, StepRun, Take
 from db.models.base import utcnow
-from db.statements import insert_for, rows_changed
+from db.statements import insert_for, rows_changed, table_of
 
 #: Literal text: with bound values SQLite cannot see that the partial index on this condition serves.
 UNSETTLED = text("status IN ('queued', 'executing')")
 
 APPROVED_STATES = ("approved", "auto_approved")
+
+_SETTLE = update(table_of(StepRun)).where(
+    table_of(StepRun).c.id == bindparam("step_run"), table_of(StepRun).c.status.not_in(SETTLED)
+)
 
 
 @dataclass(frozen=True)
@@ -200,16 +204,16 @@ async def settle(
     """End a step run; an open question about it is withdrawn. False if it is settled already."""
     changed = await rows_changed(
         session,
-        update(StepRun)
-        .where(StepRun.id == step_run_id, StepRun.status.not_in(SETTLED))
-        .values(
-            status=status,
-            phase=phase,
-            error_message=error,
-            error_category=error_category,
-            wait_reason=None,
-            completed_at=now or utcnow(),
-        ),
+        _SETTLE,
+        {
+            "step_run": step_run_id,
+            "status": status,
+            "phase": phase,
+            "error_message": error,
+            "error_category": error_category,
+            "wait_reason": None,
+            "completed_at": now or utcnow(),
+        },
     )
     if changed and status != "completed":
         await _withdraw(session, StepRun.id == step_run_id)

@@ -6,15 +6,34 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import bindparam, delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import audit, outbox, output_sets
+from db import audit, chains, outbox, output_sets, steps
 from db.captures import clear_latest
 from db.models import ApprovalRequest, Artifact, Decision, OutputSetMember, Slot, StepRun, Take
 from db.output_sets import Member
-from db.statements import rows_changed
+from db.statements import rows_changed, table_of
 from db.steps import APPROVED_STATES
+
+_requests, _takes, _slots = table_of(ApprovalRequest).c, table_of(Take).c, table_of(Slot).c
+
+_WIN = update(table_of(ApprovalRequest)).where(
+    _requests.id == bindparam("request"),
+    _requests.state == "pending",
+    _requests.set_sha256 == bindparam("asked_sha256"),
+)
+_SET_TAKE = update(table_of(Take)).where(
+    _takes.workflow_id == bindparam("step_run"), _takes.take == bindparam("number")
+)
+_SUPERSEDE = update(table_of(Take)).where(
+    _takes.workflow_id == bindparam("step_run"),
+    _takes.take != bindparam("number"),
+    _takes.state.in_(APPROVED_STATES),
+)
+_POINT = update(table_of(Slot)).where(
+    _slots.workflow_id == bindparam("step_run"), _slots.slot == bindparam("name")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,47 +59,51 @@ async def conclude(
     verdict: Verdict,
     *,
     now: datetime,
-) -> str | None:
-    """Make ``verdict`` the decision of ``request`` and return its id; None if another one came first.
+    bell_ringer: str | None = None,
+) -> Decision | None:
+    """Make ``verdict`` the decision of ``request`` and return it; None if another one came first.
 
     ``step`` is locked by the caller. Writes the decision, the take, its artifacts and pointers, the audit
-    event and the doorbell, all in the caller's transaction.
+    event and the doorbell, all in the caller's transaction; an approval also ends the step, for nothing
+    can follow it. ``bell_ringer`` is the outbox that will ring the doorbell, if the caller has one.
     """
     decision_id = str(uuid4())
     won = await rows_changed(
         session,
-        update(ApprovalRequest)
-        .where(
-            ApprovalRequest.id == request.id,
-            ApprovalRequest.state == "pending",
-            ApprovalRequest.set_sha256 == request.set_sha256,
-        )
-        .values(state="decided", decision_id=decision_id),
+        _WIN,
+        {
+            "request": request.id,
+            "asked_sha256": request.set_sha256,
+            "state": "decided",
+            "decision_id": decision_id,
+        },
     )
     if won == 0:
         return None
     decided_sha256 = output_sets.hash_of(verdict.kept)
-    await session.execute(
-        insert(Decision).values(
-            id=decision_id,
-            request_id=request.id,
-            verdict=verdict.verdict,
-            decided_by=verdict.decided_by,
-            reason=verdict.reason,
-            source=verdict.source,
-            set_sha256=decided_sha256,
-            parameters=verdict.parameters,
-            seed=verdict.seed,
-            regenerate=verdict.regenerate,
-            picked=verdict.picked,
-            idempotency_key=verdict.idempotency_key,
-            decided_at=now,
-        )
+    decision = Decision(
+        id=decision_id,
+        request_id=request.id,
+        verdict=verdict.verdict,
+        decided_by=verdict.decided_by,
+        reason=verdict.reason,
+        source=verdict.source,
+        set_sha256=decided_sha256,
+        parameters=verdict.parameters,
+        seed=verdict.seed,
+        regenerate=verdict.regenerate,
+        picked=verdict.picked,
+        idempotency_key=verdict.idempotency_key,
+        decided_at=now,
     )
+    session.add(decision)
     if verdict.verdict == "reject":
         await _reject(session, step, request.take, members, verdict.reason)
     else:
         await _approve(session, step, request.take, members, verdict, decided_sha256, now=now)
+        await steps.settle(session, step.id, status="completed", now=now)
+        if step.chain_id is not None:
+            await chains.touch_level(session, step.chain_id)
     await audit.record(
         session,
         verdict.decided_by,
@@ -99,8 +122,15 @@ async def conclude(
         },
     )
     if step.temporal_workflow_id is not None:
-        await outbox.put(session, "decided", step.temporal_workflow_id, {"request_id": request.id})
-    return decision_id
+        await outbox.put(
+            session,
+            "decided",
+            step.temporal_workflow_id,
+            {"request_id": request.id},
+            owner=bell_ringer,
+            now=now,
+        )
+    return decision
 
 
 async def _reject(
@@ -121,11 +151,7 @@ async def _approve(
     now: datetime,
 ) -> None:
     # The unique index allows one approved set per step run: the one that stood before gives way.
-    await session.execute(
-        update(Take)
-        .where(Take.workflow_id == step.id, Take.take != take, Take.state.in_(APPROVED_STATES))
-        .values(state="superseded")
-    )
+    await session.execute(_SUPERSEDE, {"step_run": step.id, "number": take, "state": "superseded"})
     await _set_take(session, step.id, take, state="approved", set_sha256=sha256)
     await _mark(
         session, verdict.kept, approval_status="approved", approved_by=verdict.decided_by, approved_at=now
@@ -139,9 +165,7 @@ async def _approve(
         first_of_slot.setdefault(member.slot, member.artifact_id)
     for slot, artifact_id in first_of_slot.items():
         await session.execute(
-            update(Slot)
-            .where(Slot.workflow_id == step.id, Slot.slot == slot)
-            .values(approved_artifact_id=artifact_id)
+            _POINT, {"step_run": step.id, "name": slot, "approved_artifact_id": artifact_id}
         )
 
 
@@ -170,9 +194,7 @@ async def _drop(
 
 
 async def _set_take(session: AsyncSession, step_run_id: str, take: int, **values: Any) -> None:
-    await session.execute(
-        update(Take).where(Take.workflow_id == step_run_id, Take.take == take).values(**values)
-    )
+    await session.execute(_SET_TAKE, {"step_run": step_run_id, "number": take, **values})
 
 
 async def _mark(session: AsyncSession, members: Sequence[Member], **values: Any) -> None:

@@ -99,9 +99,11 @@ class ChainWorkflow(Mailbox):
                 raise
             self._status = "cancelling"
             await self._cancel_children()
-            await self._close(cancelled=True)
-            raise
-        return await self._finish()
+            closed = await self._close(cancelled=True)
+            if closed.status == "cancelled":
+                raise
+            return self._result(closed)
+        return self._result(await self._finish())
 
     # Opening and closing.
 
@@ -134,12 +136,15 @@ class ChainWorkflow(Mailbox):
         self._ready = True
         self._show_attributes()
 
-    async def _finish(self) -> ChainResult:
+    async def _finish(self) -> ClosedChain:
         """A cancel that comes now is too late: every step is settled, and the chain ends as they did."""
         closing = asyncio.create_task(self._close(cancelled=False))
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(closing)
-        closed = await closing
+        return await closing
+
+    def _result(self, closed: ClosedChain) -> ChainResult:
+        """Raises ``ApplicationError`` for a chain that failed."""
         if closed.status != "completed":
             raise ApplicationError(
                 closed.error or f"chain {self._name} ended {closed.status}",
@@ -157,13 +162,12 @@ class ChainWorkflow(Mailbox):
         )
 
     async def _close(self, cancelled: bool) -> ClosedChain:
-        closed = await world(
-            Activity.CLOSE_CHAIN,
-            CloseChainInput(chain_id=self._chain_id, cancelled=cancelled),
-            ClosedChain,
-            "close",
-            policies.recorded(),
-        )
+        message = CloseChainInput(chain_id=self._chain_id, cancelled=cancelled)
+        if cancelled or "failed" in self._schedule.status.values():
+            closed = await world(Activity.CLOSE_CHAIN, message, ClosedChain, "close", policies.recorded())
+        else:
+            # No signal can open a chain again in which nothing failed, so this may be repeated with its task.
+            closed = await rows(Activity.CLOSE_CHAIN, message, ClosedChain)
         self._status = closed.status
         self._schedule.status.update(closed.steps)
         self._phases.clear()
@@ -181,12 +185,12 @@ class ChainWorkflow(Mailbox):
             draining = workflow.info().is_continue_as_new_suggested()
             if not draining and not self._paused:
                 await self._start_steps()
+            idle = not self._running and not self._inbox
+            if idle and self._schedule.finished:
+                return False
             self._show_attributes()
-            if not self._running and not self._inbox:
-                if self._schedule.finished:
-                    return False
-                if draining:
-                    return True
+            if idle and draining:
+                return True
             await self._wait_until(lambda: self._changed)
             self._changed = False
             await self._gather()

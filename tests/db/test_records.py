@@ -58,7 +58,7 @@ async def test_events_are_read_in_order_from_where_one_stopped(database: Databas
 async def bells(database: Database, count: int) -> None:
     async with database.write() as session:
         for number in range(count):
-            await outbox.put(session, "decided", f"wf/{number}", {"request_id": str(number)})
+            await outbox.put(session, "decided", f"wf/{number}", {"request_id": str(number)}, now=NOW)
 
 
 LATER = NOW + timedelta(days=3650)
@@ -76,8 +76,8 @@ async def test_a_leased_message_is_nobody_else_s_until_the_lease_ends(database: 
     async with database.write() as session:
         again = await outbox.lease(session, "two", after_lease)
         assert [message.tries for message in again] == [2, 2, 2]
-        assert not await outbox.delivered(session, taken[0].id, "one", LATER), "its lease has passed on"
-        assert await outbox.delivered(session, taken[0].id, "two", LATER)
+        assert await outbox.delivered(session, [taken[0].id], "one", LATER) == 0, "its lease has passed on"
+        assert await outbox.delivered(session, [taken[0].id], "two", LATER) == 1
 
 
 async def test_many_dispatchers_at_once_never_get_the_same_message(database: Database) -> None:
@@ -99,7 +99,7 @@ async def test_a_failed_delivery_is_tried_again_later_and_a_closed_workflow_neve
         retry_at = LATER + timedelta(minutes=1)
         assert await outbox.failed(session, first.id, "one", "Temporal is away", retry_at=retry_at)
         assert await outbox.undeliverable(session, second.id, "one", LATER, "the workflow is closed")
-        assert await outbox.delivered(session, third.id, "one", LATER)
+        assert await outbox.delivered(session, [third.id], "one", LATER) == 1
     async with database.write() as session:
         assert await outbox.lease(session, "one", LATER) == []
         again = await outbox.lease(session, "one", retry_at)

@@ -2,14 +2,17 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import CancelledError
 from temporalio.service import RPCError
 
 from comfyui.standin import Fault, StandIn
+from db import chains as chain_rows
 from db.models import Chain
 from tests.e2e.definitions import after, chain, step
 from tests.e2e.house import PATIENCE_SECONDS, Handle, House, queued, until
@@ -290,6 +293,27 @@ async def test_a_cancel_at_any_early_moment_leaves_nothing_half_open(house: Hous
         await house.agrees(handle, "completed" if done else "cancelled")
     else:
         assert closed.status == WorkflowExecutionStatus.CANCELED
+
+
+@pytest.mark.parametrize("sent", ["cancel", "pause", "approve", "cancel_step"])
+async def test_what_comes_while_a_chain_closes_is_too_late_and_repeats_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    """Temporal repeats the task that closes the chain, for something came in its middle."""
+    close, closings = chain_rows.close, []
+
+    async def close_and_be_disturbed(session: AsyncSession, chain_id: str, **end: Any) -> bool:
+        closings.append(await close(session, chain_id, **end))
+        if len(closings) == 1:
+            await (handle.cancel() if sent == "cancel" else handle.signal(sent, {"step": "make"}))
+        return closings[-1]
+
+    monkeypatch.setattr("activities.settling.chain_rows.close", close_and_be_disturbed)
+    handle = await house.start(chain(step("make", "noise")))
+    assert (await house.completed(handle))["steps"] == {"make": "completed"}
+    assert closings == [True]
+    history = await handle.fetch_history()
+    assert any(event.HasField("workflow_task_failed_event_attributes") for event in history.events)
 
 
 # Children that end otherwise.

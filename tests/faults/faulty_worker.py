@@ -105,7 +105,7 @@ def _hurry(task_queue: str) -> None:
     activities.servers._TIMEOUTS = HttpTimeouts(connect_seconds=1.0, idle_seconds=1.0, total_seconds=1.0)
     pace = FollowPace(longest_seconds=0.5)
     setattr(activities.generating, "follow", functools.partial(follow, pace=pace))  # noqa: B010
-    db.outbox.lease = functools.partial(db.outbox.lease, lease_seconds=HEARTBEAT_SECONDS)
+    db.outbox.LEASE_SECONDS = HEARTBEAT_SECONDS
 
 
 def _with_limit(policy: Any, limit: str) -> Any:
