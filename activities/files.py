@@ -10,9 +10,9 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chains.namespace import Slot, StepView
-from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FileRef
+from contracts.media import display_name, extension_of, file_type_of
 from db import artifacts, input_files
 from db.models import Artifact, InputFile
 from db.session import Database

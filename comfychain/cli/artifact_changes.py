@@ -18,10 +18,10 @@ from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.temporal import connect, person
-from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FILE_MARK
 from contracts.graphs import parse_graph
+from contracts.media import display_name, extension_of, file_type_of
 from contracts.names import STEP_WORKFLOW, TASK_QUEUE
 from contracts.step import StepInput, StepResult
 from db import artifacts, attempts, documents, steps
