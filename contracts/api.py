@@ -269,6 +269,20 @@ class EventMessage(Answer):
     details: dict[str, Any] | None = None
 
 
+class ProgressMessage(Answer):
+    """How far an attempt is: the SSE event ``progress``, which has no id and is never repeated."""
+
+    chain_id: str | None = None
+    workflow_id: str
+    step_id: str | None = None
+    take: int
+    attempt: int
+    stage: str
+    server_name: str | None = None
+    progress: dict[str, Any]
+    """As ComfyUI and the transfers tell it: ``state``, ``done`` and ``total`` among others."""
+
+
 class StartChain(Command):
     """Exactly one of ``chain`` (a name) and ``definition`` (a mapping, or YAML text) is given."""
 

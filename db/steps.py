@@ -316,6 +316,7 @@ async def _ask_again(session: AsyncSession, which: Any) -> None:
         if request.due_at is not None:
             request.due_at = now + (request.due_at - request.requested_at)
         request.state, request.requested_at = "pending", now
+        request.reminder_count, request.escalated_at = 0, None
     await session.flush()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, utcnow
+from db.models.base import Base, Sequence, utcnow
 
 
 class Webhook(Base):
@@ -22,6 +22,8 @@ class Webhook(Base):
     secret: Mapped[str | None]
     secret_env: Mapped[str | None]
     """Name of the environment variable that holds the secret, instead of ``secret``."""
+    after_seq: Mapped[int] = mapped_column(Sequence)
+    """The audit event up to which its deliveries are written: those and the number, in one transaction."""
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
     disabled_at: Mapped[datetime | None]
 

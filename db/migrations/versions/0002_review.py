@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("events", JSON, nullable=False),
         sa.Column("secret", sa.Text(), nullable=True),
         sa.Column("secret_env", sa.Text(), nullable=True),
+        sa.Column("after_seq", BIG_INTEGER, nullable=False),
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("disabled_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
