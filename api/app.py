@@ -2,13 +2,13 @@
 
 from fastapi import FastAPI
 
-from api import ping, problems
+from api import events, ping, problems
 from api.backend import Backend
 
 PREFIX = "/api/v1"
 
 #: A noun per module, each with its ``router``.
-NOUNS = (ping,)
+NOUNS = (events, ping)
 
 
 def create_app(backend: Backend) -> FastAPI:
