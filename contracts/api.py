@@ -292,6 +292,15 @@ class StartChain(Command):
     parameters: dict[str, Any] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     paused: bool = False
+    workflow_id: str | None = Field(default=None, min_length=1, max_length=200)
+    """None: made from the chain's name. One that a chain has already is refused (already_used)."""
+
+
+class ChainStarted(Answer):
+    """Temporal has the chain; its row follows as soon as a worker takes it up."""
+
+    temporal_workflow_id: str
+    name: str
 
 
 class Decide(Command):
