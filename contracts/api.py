@@ -5,9 +5,9 @@ refuses them, so that a slip is noticed. Times are aware UTC, sizes are bytes.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.decisions import Verdict
 from contracts.scopes import Scope
@@ -64,6 +64,11 @@ class RequestDetail(Answer):
     set_sha256: str
     version: int | None = None
     artifact_ids: list[str] = Field(default_factory=list)
+    latest_artifact_id: str | None = None
+    """The one that stands for the set; ``version`` is its version."""
+    chain_name: str | None = None
+    labels: dict[str, Any] | None = None
+    """The chain's."""
     policy: dict[str, Any] = Field(default_factory=dict)
     requested_at: datetime
     due_at: datetime | None = None
@@ -90,6 +95,21 @@ class DecisionDetail(Answer):
     decided_at: datetime
     delivered: bool = True
     """False: recorded, and on its way to the chain (Temporal is away)."""
+
+
+class DecisionResult(Answer):
+    """What became of one of several verdicts: ``decision`` if it was accepted, ``problem`` if not."""
+
+    artifact_id: str | None = None
+    accepted: bool
+    decision: DecisionDetail | None = None
+    problem: ProblemDetail | None = None
+
+
+class DecisionResults(Answer):
+    """In the order in which the verdicts were sent."""
+
+    results: list[DecisionResult]
 
 
 class ChainSummary(Answer):
@@ -184,6 +204,22 @@ class ArtifactDetail(Answer):
     """The pending question that this artifact is part of."""
 
 
+class EditChange(Answer):
+    """What an edited file has changed of its original beside its content; as text for people."""
+
+    what: Literal["size", "depth", "alpha", "format", "frames"]
+    before: str
+    after: str
+
+
+class EditedArtifact(ArtifactDetail):
+    """The new version. Its ``metadata`` keeps the changes too, as ``edit_changes``."""
+
+    changes: list[EditChange] = Field(default_factory=list)
+    delivered: bool = True
+    """False: it was approved with the edit, and the decision is on its way (Temporal is away)."""
+
+
 class VersionEntry(Answer):
     """One version of a slot, newest first in a list of them."""
 
@@ -239,6 +275,19 @@ class ServerDetail(Answer):
     source: str = ""
 
 
+class InputDetail(Answer):
+    """A file given to runs. ``reference`` is what a chain's parameter names it by."""
+
+    id: str
+    reference: str
+    filename: str
+    file_type: str
+    extension: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+
+
 class NoteDetail(Answer):
     id: str
     artifact_id: str
@@ -254,6 +303,8 @@ class NoteDetail(Answer):
     resolved_at: datetime | None = None
     resolved_by: str | None = None
     created_at: datetime
+    carried: bool = False
+    """It was written on an earlier version than the one asked about, and is still open."""
 
 
 class EventMessage(Answer):
@@ -281,6 +332,14 @@ class ProgressMessage(Answer):
     server_name: str | None = None
     progress: dict[str, Any]
     """As ComfyUI and the transfers tell it: ``state``, ``done`` and ``total`` among others."""
+
+
+class DecisionAccount(DecisionDetail):
+    """A decision with the files it was about, the notes on them and its step's audit trail, oldest first."""
+
+    artifacts: list[VersionEntry] = Field(default_factory=list)
+    notes: list[NoteDetail] = Field(default_factory=list)
+    events: list[EventMessage] = Field(default_factory=list)
 
 
 class StartChain(Command):
@@ -317,6 +376,40 @@ class Decide(Command):
     regenerate: bool | None = None
     picked: list[str] = Field(default_factory=list)
     idempotency_key: str | None = Field(default=None, max_length=200)
+
+
+class DecideSeveral(Command):
+    decisions: list[Decide] = Field(min_length=1, max_length=200)
+
+
+class Approve(Command):
+    """What was looked at; the path names the artifact, and with it the version."""
+
+    version: int | None = None
+    sha256: str | None = None
+    set_sha256: str | None = None
+    reason: str = Field(default="", max_length=10_000)
+
+
+class Reject(Approve):
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Changes among the step's editable ones, for the next take."""
+    seed: Seed | None = None
+    regenerate: bool | None = None
+    """None: as the step says."""
+
+
+class CreateNote(Command):
+    text: str = Field(min_length=1, max_length=10_000)
+    frame: int | None = Field(default=None, ge=0)
+    x: float | None = Field(default=None, ge=0, le=1)
+    y: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_whole_point(self) -> Self:
+        if (self.x is None) != (self.y is None):
+            raise ValueError("a point has both x and y")
+        return self
 
 
 class CreateToken(Command):
