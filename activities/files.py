@@ -64,7 +64,7 @@ class Files:
         kind, _, rest = name.partition(":") if ":" in name else ("artifact", ":", name)
         if kind == "artifact" and _UUID.fullmatch(rest):
             artifact = await artifacts.get(session, rest)
-            if artifact is not None:
+            if artifact is not None and artifact.deleted_at is None:
                 return self.of_artifact(artifact)
         elif kind == "input" and _UUID.fullmatch(rest):
             row = await input_files.get(session, rest)

@@ -271,10 +271,10 @@ async def list_artifacts(
     latest_only: bool = False,
     tenant_id: str = "default",
 ) -> Page[Artifact]:
-    """Newest first."""
+    """Newest first, without those that were deleted. The API pages through ``db.lists.ARTIFACTS``."""
     query = (
         select(Artifact)
-        .where(Artifact.tenant_id == tenant_id)
+        .where(Artifact.tenant_id == tenant_id, Artifact.deleted_at.is_(None))
         .order_by(Artifact.created_at.desc(), Artifact.id.desc())
     )
     if chain_id is not None:

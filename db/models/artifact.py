@@ -118,6 +118,7 @@ class ArtifactTransfer(Base):
         Index("idx_transfers_source", "source_workflow_id"),
         Index("idx_transfers_target", "target_workflow_id"),
         Index("idx_transfers_status", "status"),
+        Index("idx_transfers_listed", "created_at", "id"),
     )
 
 
