@@ -2,13 +2,14 @@
 
 from fastapi import FastAPI
 
-from api import events, ping, problems
+from api import events, links, openapi, ping, problems, tokens
+from api.access.guard import Guard
 from api.backend import Backend
 
 PREFIX = "/api/v1"
 
 #: A noun per module, each with its ``router``.
-NOUNS = (events, ping)
+NOUNS = (events, links, ping, tokens)
 
 
 def create_app(backend: Backend) -> FastAPI:
@@ -21,10 +22,13 @@ def create_app(backend: Backend) -> FastAPI:
         # The pages that FastAPI offers load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.backend = backend
     problems.install(app)
+    app.add_middleware(Guard, options=backend.options)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX)
         app.include_router(noun.router, include_in_schema=False)
+    openapi.describe(app, NOUNS, PREFIX)
     return app

@@ -56,10 +56,8 @@ STATUS_BY_CODE: Mapping[str, int] = {
     FailureCategory.STORAGE_FULL: 507,
 }
 
-#: For what Starlette itself refuses: no such path, no such method.
+#: For what Starlette itself refuses: no such path, no such method, a body that is none (400).
 _CODE_BY_STATUS = {
-    401: FailureCategory.UNAUTHENTICATED,
-    403: FailureCategory.FORBIDDEN,
     404: FailureCategory.NOT_FOUND,
     405: METHOD_NOT_ALLOWED,
     413: FailureCategory.UPLOAD_TOO_LARGE,
@@ -88,11 +86,10 @@ def _problem(
     code: str,
     detail: str,
     *,
-    status: int | None = None,
     hint: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> ProblemDetail:
-    status = status or STATUS_BY_CODE[code]
+    status = STATUS_BY_CODE[code]
     return ProblemDetail(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -123,7 +120,7 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
 async def _on_refused(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_BY_STATUS.get(error.status_code, FailureCategory.INVALID_INPUT)
-    return answer(_problem(code, error.detail, status=error.status_code), error.headers)
+    return answer(_problem(code, error.detail), error.headers)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

@@ -6,7 +6,8 @@
 
 from starlette.requests import HTTPConnection
 
-from api.access.actor import ALL_SCOPES, Actor
+from api.access.actor import Actor
+from api.access.identity import identify
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.scopes import Scope
 
@@ -19,10 +20,14 @@ class Require:
         self.links = links
 
     async def __call__(self, connection: HTTPConnection) -> Actor:
-        actor = Actor("local", ALL_SCOPES)
-        if not actor.may(self.scope) or (actor.link is not None and not self.links):
+        actor = await identify(connection)
+        if actor.link is not None and not self.links:
+            raise ComfychainError(FailureCategory.FORBIDDEN, "a reviewer link does not open this")
+        if not actor.may(self.scope):
             raise ComfychainError(
-                FailureCategory.FORBIDDEN, f"this takes the scope {self.scope}, which {actor.name} has not"
+                FailureCategory.FORBIDDEN,
+                f"this takes the scope {self.scope}, which the token {actor.name!r} has not",
+                details={"scope": self.scope},
             )
         return actor
 
