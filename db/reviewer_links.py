@@ -22,6 +22,7 @@ async def create(
     now: datetime,
     expires_at: datetime,
 ) -> ReviewerLink:
+    """Add a link and its audit event; exactly one of ``chain_id`` and ``artifact_id`` is given."""
     link = ReviewerLink(
         id=id,
         chain_id=chain_id,

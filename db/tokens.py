@@ -25,6 +25,7 @@ async def create(
     now: datetime,
     expires_at: datetime | None = None,
 ) -> Token:
+    """Add a token and its audit event; ``scopes`` are values of ``contracts.scopes.Scope``."""
     token = Token(
         id=id,
         name=name,
