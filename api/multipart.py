@@ -55,9 +55,7 @@ async def parts(content_type: str, stream: AsyncIterator[bytes]) -> AsyncGenerat
                 yield reading.found.popleft()
         parser.finalize()
     except FormParserError as error:
-        raise ComfychainError(
-            FailureCategory.INVALID_INPUT, f"the form cannot be read: {error}"
-        ) from error
+        raise ComfychainError(FailureCategory.INVALID_INPUT, f"the form cannot be read: {error}") from error
     if not reading.ended:
         raise ComfychainError(FailureCategory.INVALID_INPUT, "the form ends before its last boundary")
 

@@ -58,6 +58,4 @@ def range_still_holds(if_range: str | None, etag: str) -> bool:
 
 
 def _unsatisfiable(message: str, size_bytes: int) -> ComfychainError:
-    return ComfychainError(
-        FailureCategory.UNSATISFIABLE_RANGE, message, details={"size_bytes": size_bytes}
-    )
+    return ComfychainError(FailureCategory.UNSATISFIABLE_RANGE, message, details={"size_bytes": size_bytes})

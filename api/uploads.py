@@ -67,7 +67,10 @@ async def _written(request: Request, path: Path, max_bytes: int) -> Upload:
     fields: dict[str, bytearray] = {}
     current: Part | None = None
     content_type = request.headers.get("content-type", "")
-    async with _Writing(path, max_bytes) as writing, aclosing(parts(content_type, request.stream())) as incoming:
+    async with (
+        _Writing(path, max_bytes) as writing,
+        aclosing(parts(content_type, request.stream())) as incoming,
+    ):
         async for piece in incoming:
             if isinstance(piece, Part):
                 current = piece

@@ -32,6 +32,7 @@ class Asked:
 
     chain: str | None = None
     """A chain's id, Temporal workflow id or name."""
+    chain_id: str | None = None
     step: str | None = None
     artifact_id: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +85,8 @@ def _narrowed(query: Select[*tuple[Any, ...]], asked: Asked) -> Select[*tuple[An
                 Chain.name == asked.chain,
             )
         )
+    if asked.chain_id is not None:
+        query = query.where(StepRun.chain_id == asked.chain_id)
     if asked.step is not None:
         query = query.where(StepRun.step_id == asked.step)
     if asked.artifact_id is not None:
