@@ -1,11 +1,15 @@
 """What happens, as it happens: the audit trail as Server-Sent Events, and as a list."""
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as Connection
 
 from api.access import Actor, Scope, require
 from api.backend import Backend, backend
@@ -20,6 +24,8 @@ _KEEP_ALIVE_SECONDS = 15
 #: A connection that takes nothing for so long is given up; its client resumes by id.
 _SEND_TIMEOUT_SECONDS = 30.0
 _MAX_SEQ = 2**63 - 1
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["events"])
 
@@ -102,8 +108,16 @@ def _resumed(last_event_id: str | None, after: int | None) -> int | None:
     return int(last_event_id)
 
 
+class _EventStream(EventSourceResponse):
+    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            logger.info("a listener took nothing for %s s; its connection is closed", self.send_timeout)
+
+
 def _stream(frames: AsyncIterator[bytes]) -> Response:
-    return EventSourceResponse(
+    return _EventStream(
         frames,
         ping=_KEEP_ALIVE_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),

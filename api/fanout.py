@@ -43,7 +43,7 @@ class _Listener:
         self.ended = False
 
     def offer(self, seq: int, chain_id: str | None, frame: bytes) -> None:
-        if seq <= self._position or not self._wants(chain_id):
+        if self.ended or seq <= self._position or not self._wants(chain_id):
             return
         if len(self._frames) >= _MAX_BEHIND:
             self.end()
@@ -52,7 +52,7 @@ class _Listener:
         self._news.set()
 
     def offer_progress(self, chain_id: str | None, frame: bytes) -> None:
-        if self._wants(chain_id) and len(self._frames) < _MAX_BEHIND_FOR_PROGRESS:
+        if not self.ended and self._wants(chain_id) and len(self._frames) < _MAX_BEHIND_FOR_PROGRESS:
             self._frames.append(frame)
             self._news.set()
 
@@ -83,6 +83,11 @@ class Fanout:
         self._looking: asyncio.Task[None] | None = None
         self._begun = asyncio.Event()
         self._position = 0
+
+    @property
+    def listener_count(self) -> int:
+        """How many are up to date and wait for what happens next."""
+        return len(self._listeners)
 
     async def follow(self, *, after: int | None = None, chain_id: str | None = None) -> AsyncIterator[bytes]:
         """Frames of Server-Sent Events: everything with a seq above ``after``, and then what happens.
