@@ -256,6 +256,30 @@ class TransferDetail(Answer):
     created_at: datetime | None = None
 
 
+class ChainTold(Answer):
+    """What was asked of a chain run, and whether it has heard of it yet."""
+
+    id: str
+    temporal_workflow_id: str
+    told: bool = True
+    """False: kept in the database until Temporal answers again."""
+
+
+class ChainDeleted(Answer):
+    """Hidden at once. The audit trail stays."""
+
+    id: str
+    deleted_at: datetime
+    artifact_count: int
+    bytes_stay_until: datetime
+    """From then on a worker takes them, unless something that is not deleted was made from them."""
+
+
+class RetryChain(Command):
+    step: str | None = Field(default=None, min_length=1, max_length=200)
+    """In a running chain: only this failed step. None: every failed one."""
+
+
 class ServerDetail(Answer):
     """A server as the worker last saw it."""
 
@@ -267,6 +291,8 @@ class ServerDetail(Answer):
     checked_at: datetime | None = None
     queue_running: int = 0
     queue_pending: int = 0
+    reservations: int = 0
+    """Attempts of ours that hold it now; at most ``slots``."""
     version: str | None = None
     devices: list[Any] | None = None
     failures: int = 0
@@ -410,6 +436,61 @@ class CreateNote(Command):
         if (self.x is None) != (self.y is None):
             raise ValueError("a point has both x and y")
         return self
+
+
+class CheckDefinition(Command):
+    """Exactly one of ``chain`` (a name) and ``definition`` (a mapping, or YAML text) is given.
+
+    Lines and columns are known of YAML text only.
+    """
+
+    chain: str | None = Field(default=None, min_length=1, max_length=300)
+    definition: dict[str, Any] | str | None = None
+    graphs: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    source: str = Field(default="definition", min_length=1, max_length=300)
+    """How the text is called in its problems, such as a file's name."""
+
+
+class DefinitionProblem(Answer):
+    """One thing to mend. ``line`` and ``column`` count from 1; ``path`` says where it stands in the data."""
+
+    source: str
+    line: int | None = None
+    column: int | None = None
+    code: str
+    message: str
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+    path: str = ""
+
+
+class DefinitionChecked(Answer):
+    valid: bool
+    name: str | None = None
+    """None where there are errors."""
+    problems: list[DefinitionProblem] = Field(default_factory=list)
+    """All of them, errors and warnings, in the order of the text."""
+
+
+class PlannedStepDetail(Answer):
+    id: str
+    level: int
+    needs: list[str] = Field(default_factory=list)
+    workflow: str
+    """The graph's name."""
+    asks: bool = False
+    """It asks a person for approval."""
+
+
+class ChainPlanned(Answer):
+    """What would run, in topological order; ``levels`` names the steps that run side by side."""
+
+    name: str
+    schedule: str
+    max_parallel: int
+    steps: list[PlannedStepDetail]
+    levels: list[list[str]]
+    warnings: list[DefinitionProblem] = Field(default_factory=list)
 
 
 class CreateToken(Command):

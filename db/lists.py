@@ -56,15 +56,14 @@ def _between(column: ColumnElement[Any]) -> dict[str, ColumnElement[bool]]:
     return {"since": column >= time_value("since"), "until": column < time_value("until")}
 
 
-def _chains_named(condition: ColumnElement[bool]) -> Any:
-    return select(_CHAINS.c.id).where(condition)
-
-
-def _one_chain(chain_id: ColumnElement[Any]) -> ColumnElement[bool]:
-    """A chain by its id or its Temporal workflow id."""
-    return chain_id.in_(
-        _chains_named(or_(_is(_CHAINS.c.id, "chain_id"), _is(_CHAINS.c.temporal_workflow_id, "chain_id")))
+def _of_chain(chain_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Of the chain with this id or Temporal workflow id, or of the chains with this name."""
+    named = or_(
+        _is(_CHAINS.c.id, "chain"),
+        _is(_CHAINS.c.temporal_workflow_id, "chain"),
+        _is(_CHAINS.c.name, "chain"),
     )
+    return chain_id.in_(select(_CHAINS.c.id).where(named))
 
 
 def _shown_chain(chain_id: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -89,8 +88,8 @@ CHAINS = Listing(
     at="started_at",
     shown=_CHAINS.c.deleted_at.is_(None),
     filters={
-        "chain_id": or_(_is(_CHAINS.c.id, "chain_id"), _is(_CHAINS.c.temporal_workflow_id, "chain_id")),
-        "chain": _is(_CHAINS.c.name, "chain"),
+        "id": _is(_CHAINS.c.id, "id"),
+        "name": _is(_CHAINS.c.name, "name"),
         "status": _is(_CHAINS.c.status, "status"),
         "executing": and_(text("chains.status LIKE 'executing%'"), bindparam("executing") == 1),
         "phase": _is(_CHAINS.c.phase, "phase"),
@@ -123,8 +122,7 @@ STEP_RUNS = Listing(
     at="queued_at",
     shown=_shown_chain(_STEPS.c.chain_id),
     filters={
-        "chain_id": _one_chain(_STEPS.c.chain_id),
-        "chain": _STEPS.c.chain_id.in_(_chains_named(_is(_CHAINS.c.name, "chain"))),
+        "chain": _of_chain(_STEPS.c.chain_id),
         "step": _is(_STEPS.c.step_id, "step"),
         "graph": _is(_STEPS.c.workflow_name, "graph"),
         "status": _is(_STEPS.c.status, "status"),
@@ -160,8 +158,7 @@ ARTIFACTS = Listing(
     at="created_at",
     shown=_ARTIFACTS.c.deleted_at.is_(None),
     filters={
-        "chain_id": _one_chain(_STEPS.c.chain_id),
-        "chain": _STEPS.c.chain_id.in_(_chains_named(_is(_CHAINS.c.name, "chain"))),
+        "chain": _of_chain(_STEPS.c.chain_id),
         "step": _is(_STEPS.c.step_id, "step"),
         "workflow_id": _is(_ARTIFACTS.c.workflow_id, "workflow_id"),
         "artifact_id": _is(_ARTIFACTS.c.id, "artifact_id"),
@@ -192,7 +189,7 @@ TRANSFERS = Listing(
         "artifact_id": _is(_TRANSFERS.c.artifact_id, "artifact_id"),
         "source_workflow_id": _is(_TRANSFERS.c.source_workflow_id, "source_workflow_id"),
         "target_workflow_id": _is(_TRANSFERS.c.target_workflow_id, "target_workflow_id"),
-        "chain_id": _one_chain(_STEPS.c.chain_id),
+        "chain": _of_chain(_STEPS.c.chain_id),
         "server": _is(_TRANSFERS.c.target_server, "server"),
         "status": _is(_TRANSFERS.c.status, "status"),
         **_between(_TRANSFERS.c.created_at),

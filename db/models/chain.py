@@ -56,6 +56,7 @@ class Chain(Base):
         Index("idx_chains_status", "status"),
         Index("idx_chains_started", text("started_at DESC")),
         Index("idx_chains_listed", "started_at", "id"),
+        Index("idx_chains_named", "name", "started_at", "id"),
     )
 
 

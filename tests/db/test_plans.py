@@ -67,13 +67,14 @@ async def test_a_frequent_question_reads_an_index_and_no_whole_table(
 
 PAGES: dict[str, tuple[Listing, tuple[str, ...], str]] = {
     "chains": (lists.CHAINS, (), "idx_chains_listed"),
+    "chains of a name": (lists.CHAINS, ("name",), "idx_chains_named"),
     "step runs": (lists.STEP_RUNS, (), "idx_workflows_listed"),
     "transfers": (lists.TRANSFERS, (), "idx_transfers_listed"),
     "artifacts": (lists.ARTIFACTS, (), "idx_artifacts_listed"),
     "artifacts of an age": (lists.ARTIFACTS, ("since", "until"), "idx_artifacts_listed"),
     "artifacts that ask": (lists.ARTIFACTS, ("approval",), "idx_artifacts_listed_by_approval"),
     "artifacts of a type": (lists.ARTIFACTS, ("file_type",), "idx_artifacts_listed_by_type"),
-    "artifacts of a chain": (lists.ARTIFACTS, ("chain_id",), "idx_artifacts_workflow"),
+    "artifacts of a chain": (lists.ARTIFACTS, ("chain",), "idx_artifacts_workflow"),
 }
 
 
