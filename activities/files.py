@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import re
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,8 +120,7 @@ class Files:
         if known is not None:
             return self.of_input(known)
         extension = extension_of(path.name)
-        # The same bytes get the same id, so that two who bring them at once write one object and one row.
-        input_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant_id}/{project_id}/{sha256}"))
+        input_id = input_files.id_of(sha256, tenant_id, project_id)
         key = input_key(tenant_id, project_id, input_id, extension)
         await self._store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, move=False)
         async with self._database.write() as session:

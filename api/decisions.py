@@ -156,7 +156,7 @@ async def export_decisions(
     wanted: Annotated[Wanted, Depends(wanted_decisions)],
     format: decision_export.Format = "jsonl",
 ) -> StreamingResponse:
-    """All decisions with their files, notes and audit trail as JSON lines; as a table (csv) without the trail."""
+    """All decisions with their files, notes and audit trail as JSON lines; the table (csv) has no trail."""
     return StreamingResponse(
         decision_export.lines(house.database, wanted, format),
         media_type=decision_export.MEDIA_TYPES[format],
