@@ -63,6 +63,13 @@ async def get(session: AsyncSession, request_id: str) -> Question | None:
     return next(iter(await _with_artifacts(session, rows)), None)
 
 
+async def of_step(session: AsyncSession, step_run_id: str) -> Question | None:
+    """What a step run asks now."""
+    query = _questions().where(ApprovalRequest.workflow_id == step_run_id, ApprovalRequest.state == "pending")
+    rows = (await session.execute(query)).all()
+    return next(iter(await _with_artifacts(session, rows)), None)
+
+
 def _questions() -> Select[*tuple[Any, ...]]:
     return _joined(select(ApprovalRequest, StepRun, Chain))
 
