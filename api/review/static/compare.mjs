@@ -88,8 +88,9 @@ class Compare extends HTMLElement {
       return stage;
     });
     this.handle = build("div", { class: "cc-handle", hidden: true });
-    this.sides[1].parentElement.classList.add("cc-pair");
-    this.stages[1].after(this.handle);
+    this.pair = build("div", { class: "cc-pair" });
+    this.prepend(this.pair);
+    this.pair.append(...this.sides, this.handle);
     if (this.dataset.kind === "video") {
       const own = this.querySelector("cc-video")?.dataset ?? {};
       for (const one of media) Object.assign(one, { controls: false, loop: true });
@@ -114,11 +115,11 @@ class Compare extends HTMLElement {
   // Percent: of the width that is wiped, of the right one's opacity, or of how far a difference is amplified.
   #setAmount(percent) {
     const mode = this.dataset.mode;
-    const [left, right] = this.stages;
+    const right = this.stages[1];
     right.style.clipPath = mode === "wipe" ? `inset(0 0 0 ${percent}%)` : "";
     right.style.opacity = mode === "overlay" ? String(percent / 100) : "";
     this.handle.style.left = `${percent}%`;
-    left.parentElement.parentElement.style.filter = mode === "difference" ? `brightness(${1 + percent / 5})` : "";
+    this.pair.style.filter = mode === "difference" ? `brightness(${1 + percent / 5})` : "";
     this.amount.element.firstChild.textContent = { wipe: "Wipe", overlay: "Opacity", difference: "Amplify" }[mode] ?? "";
   }
 

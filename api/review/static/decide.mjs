@@ -4,7 +4,7 @@ import { say } from "./toasts.mjs";
 import { go } from "./visit.mjs";
 
 const DEFAULT_HOLD_SECONDS = 4;
-const WORDS = { approve: "Approved", reject: "Rejected", regenerate: "Regenerating" };
+const WORDS = { approve: "Approved", reject: "Rejected", regenerate: "Sent back", pick: "Approved the kept" };
 
 // By request id, in the order in which they were taken.
 const held = new Map();
@@ -26,7 +26,7 @@ export function listen() {
     form.requestSubmit(form.querySelector(`button[name=verdict][value="${form.dataset.intent ?? "reject"}"]`));
   });
   // Whoever leaves has decided: nothing that was held is lost.
-  addEventListener("pagehide", () => sendAll({ isLeaving: true }));
+  addEventListener("pagehide", () => [...held.values()].forEach((one) => one.send({ isLeaving: true })));
 }
 
 export function isHeld(page) {
@@ -38,10 +38,6 @@ export function undoNewest() {
   const newest = [...held.values()].at(-1);
   newest?.undo();
   return newest !== undefined;
-}
-
-export async function sendAll({ isLeaving = false } = {}) {
-  await Promise.all([...held.values()].map((one) => one.send({ isLeaving })));
 }
 
 function take(form, submitter) {
@@ -57,25 +53,25 @@ function take(form, submitter) {
   const id = data.get("request_id") ?? form.action;
   if (held.has(id)) return;
   const from = location.href;
-  hold(form, id, `${WORDS[verdict] ?? "Decided"}: ${document.title}`, {
-    undone: () => location.href !== from && go(from, { isBack: true }),
+  hold(form, id, `${WORDS[verdict] ?? "Decided"}: ${document.querySelector("h1")?.textContent ?? ""}`, {
+    undone: () => location.href !== from && go(from),
     send: (isLeaving) => post(form, data, isLeaving),
     told: (answer) => {
       say(answer.message);
-      if (location.href === from && answer.next && !isLeft(from)) go(new URL(answer.next, location.href).href);
+      if (location.href === from && answer.next) go(new URL(answer.next, from).href);
     },
     refused: (problem) =>
       say(problem, { isProblem: true, actions: [build("a", { href: from }, "Look at it again")] }),
   });
   const next = document.querySelector('a[data-key-action="next"][href]');
-  if (next) go(next.href);
+  if (next) go(next.href, { isSeeking: true });
 }
-
-const isLeft = (from) => location.href !== from;
 
 function takeSeveral(form, submitter) {
   const data = bodyOf(form, submitter);
   const items = data.getAll("item");
+  // The page may decide several times; each is a write of its own.
+  data.set("idempotency_key", [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
   if (items.length === 0) {
     say("Nothing is selected yet.");
     return;
@@ -93,7 +89,7 @@ function tellResults(form, results) {
   const refused = results.filter((one) => !one.accepted);
   for (const one of results) {
     const box = [...document.querySelectorAll("input[name=item]")].find((item) =>
-      [one.request_id, one.artifact_id].includes(item.value),
+      item.value.split(" ").some((word) => [one.request_id, one.artifact_id].includes(word)),
     );
     const item = box?.closest("[data-item]");
     if (!item) continue;

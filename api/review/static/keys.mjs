@@ -33,8 +33,10 @@ export function perform(action) {
   for (const part of document.querySelectorAll("cc-mask, cc-compare, cc-viewer, cc-video, cc-notes")) {
     if (part.act?.(action)) return true;
   }
-  const found = [...document.querySelectorAll(`[data-key-action="${action}"]`)].find((one) => !one.disabled && one.checkVisibility());
+  const marked = [...document.querySelectorAll(`[data-key-action="${action}"]`)].filter((one) => !one.disabled);
+  const found = marked.find((one) => one.checkVisibility()) ?? marked.find((one) => one.closest("details:not([open])"));
   if (!found) return false;
+  found.closest("details")?.toggleAttribute("open", true);
   if (found instanceof HTMLAnchorElement) visit(found);
   else if (found.matches("button, [type=submit], [type=button], summary")) found.click();
   else found.focus();

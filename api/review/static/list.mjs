@@ -40,6 +40,7 @@ export function openCurrent() {
 
 // Turns the current item's box; with `onlyIfNone` only on, and only where nothing else is selected.
 export function selectCurrent({ onlyIfNone = false } = {}) {
+  if (!current() && !onlyIfNone) moveInList(1);
   const box = current()?.querySelector("input[name=item]:not(:disabled)");
   if (!box || (onlyIfNone && all().some((one) => one.checked))) return false;
   box.checked = onlyIfNone || !box.checked;

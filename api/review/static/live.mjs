@@ -1,13 +1,16 @@
 // <cc-live>: follows the audit trail. It refreshes regions and tells of newer versions; it never swaps what is looked at.
 import { showRegions } from "./regions.mjs";
 
-const REFRESH_MS = 250;
+// Events come in bunches; however many come, the page is asked for once in a while.
+const SETTLE_MS = 150;
+const BETWEEN_MS = 1000;
 const RETRY_MS = [500, 1000, 2000, 5000, 15_000];
 
 class Live extends HTMLElement {
   #source = null;
   #tries = 0;
   #timers = {};
+  #refreshedAt = -BETWEEN_MS;
 
   connectedCallback() {
     if (!this.dataset.events) return;
@@ -64,8 +67,8 @@ class Live extends HTMLElement {
     this.dataset.after = String(event.seq);
     this.#tellOfNewer(event);
     document.dispatchEvent(new CustomEvent("cc-event", { detail: event }));
-    clearTimeout(this.#timers.refresh);
-    this.#timers.refresh = setTimeout(() => this.#refresh(), REFRESH_MS);
+    const wait = Math.max(SETTLE_MS, this.#refreshedAt + BETWEEN_MS - performance.now());
+    this.#timers.refresh ??= setTimeout(() => this.#refresh(), wait);
   }
 
   #tellOfNewer(event) {
@@ -85,12 +88,13 @@ class Live extends HTMLElement {
   }
 
   async #refresh() {
+    this.#timers.refresh = null;
+    this.#refreshedAt = performance.now();
     try {
       const response = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!response.ok) return;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       showRegions(page);
-      document.dispatchEvent(new CustomEvent("cc-refreshed"));
     } catch {
       this.#say("offline"); // The next event, or the reconnection, tries again.
     }

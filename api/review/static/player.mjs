@@ -16,10 +16,9 @@ export class Transport extends EventTarget {
     this.fps = fps || DEFAULT_FPS;
     this.frameCount = frameCount || 0;
     this.frame = 0;
-    for (const type of ["play", "pause", "seeked", "ratechange", "loadedmetadata"]) {
+    for (const type of ["play", "pause", "seeked", "ratechange", "loadedmetadata", "timeupdate"]) {
       this.lead.addEventListener(type, () => this.#follow(type));
     }
-    this.lead.addEventListener("timeupdate", () => this.#watchLoop());
     this.#watchFrames();
   }
 
@@ -60,6 +59,16 @@ export class Transport extends EventTarget {
     this.#told();
   }
 
+  seek(seconds) {
+    for (const one of this.media) one.currentTime = seconds;
+    this.#told();
+  }
+
+  toggleSound() {
+    this.lead.muted = !this.lead.muted;
+    this.#told();
+  }
+
   setLoop(edge) {
     const length = this.lead.duration || 0;
     const loop = { from: 0, to: length, ...this.#loop, [edge]: this.lead.currentTime };
@@ -74,11 +83,14 @@ export class Transport extends EventTarget {
   }
 
   #follow(type) {
+    if (type === "timeupdate") this.#watchLoop();
     for (const one of this.media.slice(1)) {
       if (type === "play") one.play().catch(() => this.lead.pause());
       if (type === "pause") one.pause();
       if (type === "ratechange") one.playbackRate = this.lead.playbackRate;
-      if (type !== "ratechange" && Math.abs(one.currentTime - this.lead.currentTime) > DRIFT_SECONDS) {
+      const drift = Math.abs(one.currentTime - this.lead.currentTime);
+      // A paused pair shows the same frame; while both run, a small drift costs less than a seek.
+      if (type !== "ratechange" && !one.seeking && drift > (this.isPlaying ? 2 : 0.25) * DRIFT_SECONDS) {
         one.currentTime = this.lead.currentTime;
       }
     }
@@ -90,9 +102,6 @@ export class Transport extends EventTarget {
     const { from, to } = this.#loop ?? {};
     const now = this.lead.currentTime;
     if (to !== undefined && this.isPlaying && (now >= to || now < from)) this.lead.currentTime = from;
-    for (const one of this.media.slice(1)) {
-      if (this.isPlaying && Math.abs(one.currentTime - now) > 2 * DRIFT_SECONDS) one.currentTime = now;
-    }
   }
 
   // The frame that is really shown, not the one that the clock would have it be.
@@ -130,6 +139,7 @@ export function actOn(transport, action) {
     loop_from: () => transport.setLoop("from"),
     loop_to: () => transport.setLoop("to"),
     loop_clear: () => transport.clearLoop(),
+    sound: () => transport.toggleSound(),
   };
   acts[action]?.();
   return action in acts;
@@ -141,12 +151,18 @@ export function controls(transport) {
   const button = (text, action, title) =>
     build("button", { type: "button", title, "aria-label": title, on: { click: () => actOn(transport, action) } }, text);
   const play = button("▶", "play", "Play or pause");
+  const place = build("input", { type: "range", class: "cc-place", min: 0, max: 1, step: "any", value: 0, "aria-label": "Place" });
+  place.addEventListener("input", () => transport.seek(Number(place.value)));
+  const sound = button("♪", "sound", "Sound");
   const speed = build("select", { "aria-label": "Speed" }, ...SPEEDS.map((value) => build("option", { value, selected: value === 1 }, `${value}×`)));
   speed.addEventListener("change", () => transport.setSpeed(Number(speed.value)));
   transport.addEventListener("change", () => {
     const { loop, lead } = transport;
     play.textContent = transport.isPlaying ? "❚❚" : "▶";
     speed.value = String(lead.playbackRate);
+    place.max = String(lead.duration || 1);
+    place.value = String(lead.currentTime);
+    sound.setAttribute("aria-pressed", String(!lead.muted));
     const range = loop ? ` · loop ${loop.from.toFixed(2)}–${loop.to.toFixed(2)} s` : "";
     said.value = (isVideo ? `frame ${transport.frame}` : `${lead.currentTime.toFixed(2)} s`) + range;
   });
@@ -155,11 +171,13 @@ export function controls(transport) {
     "div",
     { class: "cc-bar", role: "toolbar", "aria-label": "Playing" },
     play,
+    place,
     ...frames,
     button("[", "loop_from", "Loop from here"),
     button("]", "loop_to", "Loop to here"),
     button("⟲", "loop_clear", "No loop"),
     speed,
+    sound,
     said,
   );
 }
@@ -167,8 +185,7 @@ export function controls(transport) {
 class Video extends HTMLElement {
   connectedCallback() {
     const media = this.querySelector("video, audio");
-    if (media && !this.closest("cc-viewer, cc-compare")) this.takeMedia(media);
-    else if (media instanceof HTMLAudioElement) this.takeMedia(media);
+    if (media && !this.closest("cc-viewer")) this.takeMedia(media);
   }
 
   takeMedia(media) {
@@ -176,7 +193,8 @@ class Video extends HTMLElement {
     if (this.transport || this.closest("cc-compare")) return;
     const { fps, frameCount } = this.dataset;
     this.transport = new Transport([media], { fps: Number(fps), frameCount: Number(frameCount) });
-    media.loop = true;
+    // Our own controls stand below: those of the browser would be enlarged with the picture.
+    Object.assign(media, { loop: true, controls: false });
     this.append(controls(this.transport));
     if (this.dataset.filmstrip) this.append(this.#filmstrip());
   }

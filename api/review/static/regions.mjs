@@ -3,14 +3,21 @@
 export function showRegions(page) {
   for (const fresh of page.querySelectorAll("[data-live-region][id]")) {
     const shown = document.getElementById(fresh.id);
-    // What one works in stays, and so does what has not changed.
-    if (!shown || shown.contains(document.activeElement) || shown.isEqualNode(fresh)) continue;
+    const focused = shown?.contains(document.activeElement) ? document.activeElement : null;
+    // What one writes in stays, and so does what has not changed.
+    if (!shown || shown.isEqualNode(fresh) || focused?.matches("input:not([type=checkbox]), textarea, select")) continue;
     const kept = marks(shown);
     const taken = document.importNode(fresh, true);
     shown.replaceWith(taken);
     restore(taken, kept);
+    if (focused) same(taken, focused)?.focus({ preventScroll: true });
   }
 }
+
+const same = (region, element) =>
+  [...region.querySelectorAll("a[href], input, button")].find(
+    (one) => one.getAttribute("href") === element.getAttribute("href") && one.name === element.name && one.value === element.value,
+  );
 
 // The current item and the selection of a list are the reader's, not the page's.
 function marks(region) {

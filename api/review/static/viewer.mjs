@@ -1,5 +1,6 @@
 // <cc-viewer>: one artifact. Pictures zoom and pan, with a checkerboard under transparency; text wraps and grows.
 import { build } from "./build.mjs";
+import { Transport, actOn, controls } from "./player.mjs";
 import { View } from "./view.mjs";
 
 const BACKGROUNDS = ["checker", "dark", "light"];
@@ -9,6 +10,7 @@ class Viewer extends HTMLElement {
     if (this.stage || !this.isConnected) return;
     const media = this.querySelector("img, video");
     if (media && ["image", "video"].includes(this.dataset.kind)) this.#showPicture(media);
+    else if (this.dataset.kind === "audio") this.#playSound(this.querySelector("audio"));
     else if (this.dataset.kind === "text") this.#showText(this.querySelector("pre"));
   }
 
@@ -19,6 +21,7 @@ class Viewer extends HTMLElement {
   // What a key asks of the picture; answers whether it meant anything here.
   act(action) {
     if (action === "wrap" && this.toggleWrap) return this.toggleWrap(), true;
+    if (this.transport && actOn(this.transport, action)) return true;
     if (!this.view) return false;
     const step = 80;
     const acts = {
@@ -78,6 +81,12 @@ class Viewer extends HTMLElement {
   #nextBackground() {
     const now = BACKGROUNDS.indexOf(this.stage.dataset.background);
     this.stage.dataset.background = BACKGROUNDS[(now + 1) % BACKGROUNDS.length];
+  }
+
+  #playSound(sound) {
+    if (!sound || this.transport) return;
+    this.transport = new Transport([sound]);
+    this.append(controls(this.transport));
   }
 
   #showText(text) {

@@ -1,13 +1,16 @@
 // Going to the next artifact within a frame or two: its page and picture are fetched before the key is pressed.
-import { isHeld, sendAll } from "./decide.mjs";
+import { isHeld } from "./decide.mjs";
 import { showRegions } from "./regions.mjs";
+import { say } from "./toasts.mjs";
 
-// How far ahead; a page that is older than this is fetched again, and every event forgets them all.
+// How far ahead; a page that is older than this is fetched again, and an event forgets those that it concerns.
 const AHEAD = 3;
 const FRESH_MS = 60_000;
 const GOES = ["next", "previous", "older", "newer"];
+const REFETCH_MS = 300;
 
 const pages = new Map();
+let refetching = 0;
 
 export function listen() {
   document.addEventListener("click", (event) => {
@@ -18,15 +21,24 @@ export function listen() {
     visit(link);
   });
   addEventListener("popstate", () => go(location.href, { isBack: true }));
-  document.addEventListener("cc-event", () => {
-    pages.clear();
-    prefetch();
-  });
+  document.addEventListener("cc-event", (event) => forget(event.detail));
   prefetch();
 }
 
+// What happened to a step makes its page old, and the page that leads to it; what has no step, all of them.
+function forget({ workflow_id: step }) {
+  const aboutStep = (page) => !step || (page && stepOf(page) === step);
+  for (const [url, { page }] of [...pages]) {
+    if (aboutStep(page) || aboutStep(pages.get(nextLink(page))?.page)) pages.delete(url);
+  }
+  clearTimeout(refetching);
+  refetching = setTimeout(prefetch, REFETCH_MS);
+}
+
+const stepOf = (page) => page.querySelector("[data-newer-version]")?.dataset.stepRun;
+
 export function visit(link) {
-  if (isSoft(link)) go(link.href);
+  if (isSoft(link)) go(link.href, { isSeeking: link.dataset.keyAction === "next" });
   else location.assign(link.href);
 }
 
@@ -34,18 +46,19 @@ function isSoft(link) {
   return link.origin === location.origin && GOES.includes(link.dataset.keyAction) && document.body.dataset.page === "artifact";
 }
 
-export async function go(url, { isBack = false } = {}) {
-  const ready = pages.get(url);
-  const page = ready?.page ?? (await fetched(url));
+// `isSeeking`: the next that waits is meant, so that what was decided in the meantime is passed over.
+export async function go(url, { isBack = false, isSeeking = false } = {}) {
+  let page = pages.get(url)?.page ?? (await fetched(url));
+  for (const passed = new Set([url]); isSeeking && page && isHeld(page); passed.add(url)) {
+    url = nextLink(page);
+    if (!url || passed.has(url)) return say("Everything else that waits is decided.");
+    page = pages.get(url)?.page ?? (await fetched(url));
+  }
   const main = page?.querySelector("main");
   // Another kind of page, a login or an error: the browser shows it as it always does.
   if (!main || page.body.dataset.page !== "artifact") return location.assign(url);
-  // What we have decided ourselves in the meantime is passed over.
-  const next = nextLink(page);
-  if (!isBack && isHeld(page) && next && !isHeldUrl(next)) return go(next);
-  if (!isBack && isHeld(page)) {
-    await sendAll();
-    return location.assign(document.querySelector('[data-key-action="queue"]')?.href ?? url);
+  if (isSeeking && document.getElementById("decide") && !page.getElementById("decide")) {
+    return location.assign(`/review/next${new URL(url).search}`);
   }
   pages.delete(url);
   // Before the picture is asked for: relative addresses are taken from the address of the page.
@@ -53,21 +66,14 @@ export async function go(url, { isBack = false } = {}) {
   document.title = page.title;
   document.querySelector("main").replaceWith(document.importNode(main, true));
   showRegions(page);
-  document.getElementById("newer-version")?.toggleAttribute("hidden", true);
   scrollTo(0, 0);
-  document.dispatchEvent(new CustomEvent("cc-visited"));
   prefetch();
-}
-
-function isHeldUrl(url) {
-  const page = pages.get(url)?.page;
-  return page ? isHeld(page) : false;
 }
 
 async function prefetch() {
   if (document.body.dataset.page !== "artifact") return;
   let url = nextLink(document);
-  for (let ahead = 0; url && ahead < AHEAD; ahead++) {
+  for (let ahead = 0; url && url !== location.href && ahead < AHEAD; ahead++) {
     const known = pages.get(url);
     if (!known || performance.now() - known.at > FRESH_MS) {
       const page = await fetched(url);
