@@ -7,6 +7,7 @@ the working directory. A wrong setting is an error at start that names it.
 
 import difflib
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,6 +87,15 @@ class Settings(BaseSettings):
     deletion_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
     """How long the bytes of a deleted chain or artifact stay."""
     servers: Annotated[tuple[ServerSettings, ...], NoDecode] = ()
+
+    def api_url(self, port: int) -> str:
+        """Where people reach an API that listens on ``port``, without a slash at the end."""
+        if self.api_public_url is not None:
+            return self.api_public_url
+        host = self.api_host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def temporal_db_path(self) -> Path:
