@@ -2,14 +2,26 @@
 
 from fastapi import FastAPI
 
-from api import events, links, openapi, ping, problems, tokens
+from api import (
+    chains,
+    definitions,
+    events,
+    links,
+    openapi,
+    ping,
+    problems,
+    servers,
+    tokens,
+    transfers,
+    workflows,
+)
 from api.access.guard import Guard
 from api.backend import Backend
 
 PREFIX = "/api/v1"
 
 #: A noun per module, each with its ``router``.
-NOUNS = (events, links, ping, tokens)
+NOUNS = (chains, definitions, events, links, ping, servers, tokens, transfers, workflows)
 
 
 def create_app(backend: Backend) -> FastAPI:

@@ -159,8 +159,13 @@ class WorkflowSummary(Answer):
 
 class WorkflowDetail(WorkflowSummary):
     temporal_workflow_id: str | None = None
+    attempt: int | None = None
+    """The number of the newest attempt."""
+    server_name: str | None = None
+    """Where the newest attempt stands or stood."""
     parameters: dict[str, Any] | None = None
     settings: dict[str, Any] | None = None
+    """The resolved step definition; left out of a chain's steps, of which there may be thousands."""
     request: RequestDetail | None = None
     """What is asked now."""
 

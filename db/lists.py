@@ -186,6 +186,7 @@ TRANSFERS = Listing(
     at="created_at",
     shown=and_(_ARTIFACTS.c.deleted_at.is_(None), _shown_chain(_STEPS.c.chain_id)),
     filters={
+        "id": _is(_TRANSFERS.c.id, "id"),
         "artifact_id": _is(_TRANSFERS.c.artifact_id, "artifact_id"),
         "source_workflow_id": _is(_TRANSFERS.c.source_workflow_id, "source_workflow_id"),
         "target_workflow_id": _is(_TRANSFERS.c.target_workflow_id, "target_workflow_id"),
