@@ -3,14 +3,14 @@
 import hashlib
 import os
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
 
-from api.multipart import MEDIA_TYPE, Part, parts
+from api.multipart import MEDIA_TYPE, FormReader, Part
 from contracts.failures import ComfychainError, FailureCategory
 from storage.errors import store_errors
 from storage.store import Store
@@ -66,29 +66,24 @@ async def _written(request: Request, path: Path, max_bytes: int) -> Upload:
     filename: str | None = None
     fields: dict[str, bytearray] = {}
     current: Part | None = None
-    content_type = request.headers.get("content-type", "")
-    async with (
-        _Writing(path, max_bytes) as writing,
-        aclosing(parts(content_type, request.stream())) as incoming,
-    ):
-        async for piece in incoming:
-            if isinstance(piece, Part):
-                current = piece
-                if piece.filename is None:
-                    fields[piece.name] = bytearray()
-                elif filename is None:
-                    filename = piece.filename
-                else:
-                    raise ComfychainError(FailureCategory.INVALID_INPUT, "one file at a time is taken")
-            elif current is not None and current.filename is not None:
-                await writing.append(piece)
-            elif current is not None:
-                fields[current.name] += piece
-                if sum(map(len, fields.values())) > _MAX_FIELD_BYTES:
-                    raise ComfychainError(
-                        FailureCategory.INVALID_INPUT,
-                        f"the fields of the form take more than {_MAX_FIELD_BYTES} bytes",
-                    )
+    form = FormReader(request.headers.get("content-type", ""))
+    async with _Writing(path, max_bytes) as writing:
+        async for arrived in request.stream():
+            for piece in form.feed(arrived):
+                if isinstance(piece, Part):
+                    current = piece
+                    if piece.filename is None:
+                        fields[piece.name] = bytearray()
+                    elif filename is None:
+                        filename = piece.filename
+                    else:
+                        raise ComfychainError(FailureCategory.INVALID_INPUT, "one file at a time is taken")
+                elif current is not None and current.filename is not None:
+                    await writing.append(piece)
+                elif current is not None:
+                    fields[current.name] += piece
+                    _check_fields(fields)
+        form.finish()
     if filename is None or (not filename and writing.size_bytes == 0):
         raise ComfychainError(FailureCategory.INVALID_INPUT, "the form has no file", hint="send it as file")
     return Upload(
@@ -98,6 +93,14 @@ async def _written(request: Request, path: Path, max_bytes: int) -> Upload:
         size_bytes=writing.size_bytes,
         fields={name: value.decode(errors="replace") for name, value in fields.items()},
     )
+
+
+def _check_fields(fields: dict[str, bytearray]) -> None:
+    if sum(map(len, fields.values())) > _MAX_FIELD_BYTES:
+        raise ComfychainError(
+            FailureCategory.INVALID_INPUT,
+            f"the fields of the form take more than {_MAX_FIELD_BYTES} bytes",
+        )
 
 
 class _Writing:
