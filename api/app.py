@@ -3,10 +3,14 @@
 from fastapi import FastAPI
 
 from api import (
+    artifacts,
     chains,
+    decisions,
     definitions,
     events,
+    inputs,
     links,
+    notes,
     openapi,
     ping,
     problems,
@@ -21,7 +25,21 @@ from api.backend import Backend
 PREFIX = "/api/v1"
 
 #: A noun per module, each with its ``router``.
-NOUNS = (chains, definitions, events, links, ping, servers, tokens, transfers, workflows)
+NOUNS = (
+    artifacts,
+    chains,
+    decisions,
+    definitions,
+    events,
+    inputs,
+    links,
+    notes,
+    ping,
+    servers,
+    tokens,
+    transfers,
+    workflows,
+)
 
 
 def create_app(backend: Backend) -> FastAPI:

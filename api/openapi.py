@@ -45,10 +45,19 @@ def required(nouns: Sequence[Noun]) -> dict[tuple[str, str], Require | None]:
     return {
         (route.path, method.lower()): next(_requirements(route.dependant), None)
         for noun in nouns
-        for route in noun.router.routes
-        if isinstance(route, APIRoute) and route.include_in_schema
+        for route in _routes(noun.router)
         for method in route.methods or ()
     }
+
+
+def _routes(router: APIRouter) -> Iterator[APIRoute]:
+    """Those of ``router`` and of the routers that it includes as they are."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            if route.include_in_schema:
+                yield route
+        elif isinstance(included := getattr(route, "original_router", None), APIRouter):
+            yield from _routes(included)
 
 
 def _document(app: FastAPI, nouns: Sequence[Noun], prefix: str) -> dict[str, Any]:
