@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from comfychain.client.downloads import download
 from comfychain.client.errors import Invalid
@@ -18,6 +18,7 @@ from contracts.api import (
     Decide,
     DecisionDetail,
     EditedArtifact,
+    Page,
     Reject,
     RequestDetail,
     Seed,
@@ -28,9 +29,6 @@ from contracts.media import display_name
 #: What a decision is about: an artifact's id means the version now asked about. What was read from the API
 #: also names the hash that was looked at, so that a newer one is not decided about unseen.
 Reviewed = str | ArtifactDetail | RequestDetail
-
-_VERSIONS = TypeAdapter(list[VersionEntry])
-_ARTIFACTS = TypeAdapter(list[ArtifactDetail])
 
 
 class AsyncArtifacts:
@@ -44,19 +42,21 @@ class AsyncArtifacts:
         *,
         chain: str | None = None,
         step: str | None = None,
-        approval_status: str | None = None,
-        latest: bool | None = None,
+        approval: str | None = None,
+        file_type: str | None = None,
+        latest: bool = False,
         text: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         page_size: int = 50,
     ) -> AsyncPages[ArtifactDetail]:
-        """Artifacts, newest first."""
+        """Artifacts, newest first; of a chain, by its id, workflow id or name."""
         query = {
-            "chain_id": chain,
+            "chain": chain,
             "step": step,
-            "approval": approval_status,
-            "latest": latest,
+            "approval": approval,
+            "file_type": file_type,
+            "latest": latest or None,
             "text": text,
             "since": since,
             "until": until,
@@ -131,14 +131,14 @@ class AsyncArtifacts:
         return EditedArtifact.model_validate_json(answer.content)
 
     async def versions(self, artifact: str) -> builtins.list[VersionEntry]:
-        """Every version of its slot, newest first. Raises ``Error``."""
+        """Every version in its place, takes and edits, newest first. Raises ``Error``."""
         answer = await self._transport.get(path("artifacts", artifact, "versions"))
-        return _VERSIONS.validate_json(answer.content)
+        return Page[VersionEntry].model_validate_json(answer.content).items
 
     async def lineage(self, artifact: str) -> builtins.list[ArtifactDetail]:
-        """What it was made from. Raises ``Error``."""
+        """What it was edited from, the oldest first, and itself at the end. Raises ``Error``."""
         answer = await self._transport.get(path("artifacts", artifact, "lineage"))
-        return _ARTIFACTS.validate_json(answer.content)
+        return Page[ArtifactDetail].model_validate_json(answer.content).items
 
     async def delete(self, artifact: str) -> None:
         """Hide it; the bytes go after the grace time. Raises ``Error``; ``Conflict`` while it is needed."""

@@ -14,7 +14,6 @@ from comfychain.client.transport import Transport, path, pause_seconds
 from contracts.api import ArtifactDetail
 from contracts.media import display_name
 
-_PIECE_BYTES = 1 << 18
 #: In a row, without a byte between them.
 _MAX_FAILURES = 5
 
@@ -85,7 +84,7 @@ async def _receive(transport: Transport, artifact: ArtifactDetail, file: BinaryI
                     digest, written = hashlib.sha256(), 0
                     file.seek(0)
                     file.truncate()
-                async for piece in answer.aiter_raw(_PIECE_BYTES):
+                async for piece in answer.aiter_raw():
                     await asyncio.to_thread(file.write, piece)
                     digest.update(piece)
                     written += len(piece)

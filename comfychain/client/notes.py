@@ -11,9 +11,9 @@ class AsyncNotes:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list(self, artifact: str, *, page_size: int = 50) -> AsyncPages[NoteDetail]:
-        """The notes on an artifact, oldest first."""
-        return AsyncPages(self._transport, path("artifacts", artifact, "notes"), NoteDetail, {}, page_size)
+    def list(self, artifact: str) -> AsyncPages[NoteDetail]:
+        """The notes on this version, and before them those that are carried from earlier ones."""
+        return AsyncPages(self._transport, path("artifacts", artifact, "notes"), NoteDetail)
 
     async def add(
         self,

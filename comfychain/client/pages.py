@@ -18,12 +18,17 @@ class AsyncPages(Generic[Item]):
     """
 
     def __init__(
-        self, transport: Transport, path: str, model: type[Item], query: Mapping[str, Any], page_size: int
+        self,
+        transport: Transport,
+        path: str,
+        model: type[Item],
+        query: Mapping[str, Any] | None = None,
+        page_size: int | None = None,
     ) -> None:
         self._transport = transport
         self._path = path
         self._page_model = Page[model]  # type: ignore[valid-type]
-        self._query = query
+        self._query = query or {}
         self._page_size = page_size
 
     async def page(self, after: str | None = None, *, total: bool = False) -> Page[Item]:

@@ -13,4 +13,4 @@ class AsyncServers:
 
     def list(self) -> AsyncPages[ServerDetail]:
         """All servers with their health and queues."""
-        return AsyncPages(self._transport, path("servers"), ServerDetail, {}, 200)
+        return AsyncPages(self._transport, path("servers"), ServerDetail)

@@ -42,11 +42,11 @@ class Transport:
         self.url = url
         headers = {"Accept": "application/json"}
         if token is not None:
-            _check_header("the token", token)
+            if not token.isascii() or not token.isprintable() or not token.strip():
+                raise Invalid("invalid_input", "the token holds characters that no token has")
             headers["Authorization"] = f"Bearer {token}"
         if by is not None:
-            _check_header("by", by)
-            headers["X-Comfychain-By"] = by
+            headers["X-Comfychain-By"] = quote(by)
         self._http = httpx.AsyncClient(
             base_url=url + PREFIX,
             headers=headers,
@@ -104,7 +104,7 @@ class Transport:
         """
         timeout: Any = httpx.USE_CLIENT_DEFAULT
         if read_timeout_seconds is not None:
-            timeout = httpx.Timeout(self._http.timeout, read=read_timeout_seconds)
+            timeout = httpx.Timeout(**{**self._http.timeout.as_dict(), "read": read_timeout_seconds})
         async with self._http.stream(
             "GET", path, params=_plain(query), headers=headers, timeout=timeout
         ) as response:
@@ -193,8 +193,3 @@ def _text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _check_header(what: str, value: str) -> None:
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise Invalid("invalid_input", f"{what} holds characters that a header cannot carry")

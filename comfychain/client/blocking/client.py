@@ -50,8 +50,8 @@ class Notes:
         self._portal = portal
         self._notes = notes
 
-    def list(self, artifact: str, *, page_size: int = 50) -> Pages[NoteDetail]:
-        return Pages(self._portal, self._notes.list(artifact, page_size=page_size))
+    def list(self, artifact: str) -> Pages[NoteDetail]:
+        return Pages(self._portal, self._notes.list(artifact))
 
     def add(
         self,
