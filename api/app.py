@@ -17,6 +17,7 @@ from api import (
     servers,
     tokens,
     transfers,
+    webhooks,
     workflows,
 )
 from api.access.guard import Guard
@@ -38,6 +39,7 @@ NOUNS = (
     servers,
     tokens,
     transfers,
+    webhooks,
     workflows,
 )
 

@@ -47,6 +47,8 @@ class ApiOptions:
     """How long the bytes of what was deleted stay."""
     upload_max_bytes: int = 2 * 2**30
     """Of one file."""
+    webhook_allowed_hosts: tuple[str, ...] = ()
+    """As in ``contracts.addresses.target_of``."""
     input_quota_bytes: int = 100 * 2**30
     """Of all inputs that are uploaded within a day."""
 

@@ -86,6 +86,15 @@ class Settings(BaseSettings):
     """Of one file that is uploaded to the API."""
     deletion_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
     """How long the bytes of a deleted chain or artifact stay."""
+    webhook_allowed_hosts: NameList = ()
+    """Hosts that webhooks may be sent to although they are private, each alone or as ``host:port``."""
+    smtp_host: str | None = None
+    """The mail server for webhooks of the kind smtp; without it none are sent."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: str | None = Field(default=None, repr=False)
+    smtp_from: str = "comfychain@localhost"
     servers: Annotated[tuple[ServerSettings, ...], NoDecode] = ()
 
     def api_url(self, port: int) -> str:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 from temporalio.client import Client
 
 from activities.library import Library
@@ -30,6 +31,8 @@ def application(database: Database, store: Store, options: ApiOptions | None = N
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
     """The URL at which ``app`` answers."""
+    # Set for ever by the first server of the process that was told to stop; later streams would end at once.
+    AppStatus.should_exit = False
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", lifespan="on", timeout_graceful_shutdown=5, ws="none")
