@@ -22,6 +22,7 @@ from api import (
 )
 from api.access.guard import Guard
 from api.backend import Backend
+from api.idempotency import Idempotency
 
 PREFIX = "/api/v1"
 
@@ -58,6 +59,7 @@ def create_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     problems.install(app)
+    app.add_middleware(Idempotency, prefix=PREFIX)
     app.add_middleware(Guard, options=backend.options)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX)
