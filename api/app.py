@@ -14,12 +14,14 @@ from api import (
     openapi,
     ping,
     problems,
+    review,
     servers,
     tokens,
     transfers,
     webhooks,
     workflows,
 )
+from api.access import login
 from api.access.guard import Guard
 from api.backend import Backend
 from api.idempotency import Idempotency
@@ -59,10 +61,13 @@ def create_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     problems.install(app)
+    # What is added last is asked first.
     app.add_middleware(Idempotency, prefix=PREFIX)
     app.add_middleware(Guard, options=backend.options)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX)
         app.include_router(noun.router, include_in_schema=False)
     openapi.describe(app, NOUNS, PREFIX)
+    review.install(app)
+    app.include_router(login.router)
     return app
