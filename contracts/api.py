@@ -383,7 +383,7 @@ class StartChain(Command):
     labels: dict[str, str] = Field(default_factory=dict)
     paused: bool = False
     workflow_id: str | None = Field(default=None, min_length=1, max_length=200)
-    """None: made from the chain's name. One that a chain has already is refused (already_used)."""
+    """None: made from the chain's name. One that a chain has already is refused (conflict)."""
 
 
 class ChainStarted(Answer):
