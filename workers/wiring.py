@@ -16,6 +16,7 @@ from activities.notifying import Notifier
 from activities.opening import ChainOpening
 from activities.outbox import Outbox
 from activities.preparing import Preparing
+from activities.reaping import Reaping
 from activities.rendering import Rendering
 from activities.renditions import Renditions
 from activities.servers import Servers
@@ -103,6 +104,7 @@ class Household:
     outbox: Outbox
     servers: Servers
     renditions: Renditions
+    reaping: Reaping
     notifier: Notifier
 
 
@@ -134,6 +136,7 @@ def furnish(resources: Resources, temporal: Client) -> Household:
         outbox=outbox,
         servers=resources.servers,
         renditions=Renditions(database, resources.store),
+        reaping=Reaping(database, resources.store, resources.settings.deletion_grace_seconds),
         notifier=_notifier(resources),
     )
 

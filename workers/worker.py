@@ -1,4 +1,4 @@
-"""The worker process: runs workflows and activities, and the duties beside them: servers, outbox, renditions."""
+"""The worker process: runs workflows and activities, and its duties beside them: servers, outbox and others."""
 
 import asyncio
 import logging
@@ -80,6 +80,7 @@ async def run_worker(
             asyncio.create_task(household.servers.watch()),
             asyncio.create_task(household.outbox.run()),
             asyncio.create_task(household.renditions.run()),
+            asyncio.create_task(household.reaping.run()),
             asyncio.create_task(household.notifier.run()),
         ]
         try:
