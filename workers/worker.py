@@ -1,4 +1,4 @@
-"""The worker process: runs workflows and activities, and its duties beside them: servers, outbox and others."""
+"""The worker process: runs workflows and activities, and its duties beside them."""
 
 import asyncio
 import logging
