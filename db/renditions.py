@@ -5,12 +5,12 @@ which the maker renews. The time at which it was wanted and the number of tries 
 somebody else has begun it, or it is wanted anew, what an earlier maker says is not written any more.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Artifact, OutputSetMember, Rendition
@@ -264,12 +264,21 @@ async def of_artifact(session: AsyncSession, artifact_id: str) -> list[Rendition
     )
 
 
-async def keys_of(session: AsyncSession, artifact_ids: Sequence[str]) -> list[str]:
-    """Where bytes of renditions lie, for whoever lets an artifact's bytes go."""
-    rows = await session.scalars(
-        select(Rendition.key).where(Rendition.artifact_id.in_(artifact_ids), Rendition.key.is_not(None))
+async def stored_page(
+    session: AsyncSession, after: tuple[str, str] = ("", ""), limit: int = 500
+) -> list[Rendition]:
+    """Renditions that promise bytes, by artifact and kind, beginning after one."""
+    return list(
+        await session.scalars(
+            select(Rendition)
+            .where(
+                tuple_(Rendition.artifact_id, Rendition.kind) > tuple_(literal(after[0]), literal(after[1])),
+                Rendition.state == "made",
+            )
+            .order_by(Rendition.artifact_id, Rendition.kind)
+            .limit(limit)
+        )
     )
-    return [str(key) for key in rows]
 
 
 async def frames(session: AsyncSession, artifact_id: str) -> list[tuple[str, str]]:
