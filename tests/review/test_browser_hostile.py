@@ -53,6 +53,7 @@ async def test_markup_in_every_word_is_only_text(site: Site, ada: Desk, browser:
         page = await ada.open(path)
         assert await page.title() != "ran", path
         assert await page.locator("img[onerror], main script").count() == 0, path
+        await page.close()
 
 
 def pages_of(chain_id: str, left: str, right: str) -> list[str]:
