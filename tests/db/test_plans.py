@@ -68,6 +68,9 @@ async def test_a_frequent_question_reads_an_index_and_no_whole_table(
 PAGES: dict[str, tuple[Listing, tuple[str, ...], str]] = {
     "chains": (lists.CHAINS, (), "idx_chains_listed"),
     "chains of a name": (lists.CHAINS, ("name",), "idx_chains_named"),
+    "chains of a status": (lists.CHAINS, ("status",), "idx_chains_listed_by_status"),
+    "step runs of a status": (lists.STEP_RUNS, ("status",), "idx_workflows_listed_by_status"),
+    "artifacts of steps of a status": (lists.ARTIFACTS, ("status",), "idx_artifacts_listed"),
     "step runs": (lists.STEP_RUNS, (), "idx_workflows_listed"),
     "transfers": (lists.TRANSFERS, (), "idx_transfers_listed"),
     "artifacts": (lists.ARTIFACTS, (), "idx_artifacts_listed"),
