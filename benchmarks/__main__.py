@@ -8,7 +8,18 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import data_path, demo, orchestration, result, thumbnails, waiting, width, writers
+from benchmarks import (
+    api_lists,
+    data_path,
+    decision_latency,
+    demo,
+    orchestration,
+    result,
+    thumbnails,
+    waiting,
+    width,
+    writers,
+)
 from benchmarks.result import Result
 
 #: Measures in the given empty folder.
@@ -22,6 +33,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writers": writers.measure,
     "waiting": waiting.measure,
     "demo": demo.measure,
+    "api_lists": api_lists.measure,
+    "decision_latency": decision_latency.measure,
     "thumbnails": thumbnails.measure,
 }
 

@@ -30,6 +30,8 @@ NAMES = {
         "transitions_while_waiting",
         "idle_processor_time_per_waiting_chain",
     },
+    "api_lists": {"list_deep_page_vs_first", "list_requests_vs_ping"},
+    "decision_latency": {"decision_to_signal_handler_p95"},
     "demo": {"demo_first_step_starts", "demo_done"},
     "thumbnails": {"thumbnail_of_4k_png_vs_pillow_decode"},
 }
