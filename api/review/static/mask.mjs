@@ -39,8 +39,12 @@ class Mask extends HTMLElement {
     this.stage = build("div", { class: "cc-stage", tabIndex: 0, role: "application", "aria-label": "Mask: draw with the pointer" }, plane);
     this.stage.dataset.tool = "paint";
     this.view = new View(width, height);
-    this.panel = build("div", { class: "cc-mask" }, this.#bar(), this.stage);
+    this.panel = build("dialog", { class: "cc-mask", "aria-label": "Paint a mask" }, this.#bar(), this.stage);
+    // Escape is pressed too easily to throw a painting away.
+    this.panel.addEventListener("cancel", (event) => this.#undo.length > 0 && event.preventDefault());
+    this.panel.addEventListener("close", () => this.#put());
     this.append(this.panel);
+    this.panel.showModal();
     this.view.attach(this.stage, plane);
     this.#paintWithPointer();
     this.stage.focus();
@@ -68,11 +72,11 @@ class Mask extends HTMLElement {
       button("Clear", () => this.clear()),
       button("Fit", () => this.view.fit()),
       button("Use as edited file", () => this.exportPicture()),
-      button("Close", () => this.#close()),
+      button("Close", () => this.panel.close()),
     );
   }
 
-  #close() {
+  #put() {
     this.view.release();
     this.panel.remove();
     this.stage = this.view = null;
@@ -165,6 +169,7 @@ class Mask extends HTMLElement {
     const painted = this.#pixels().data;
     for (let at = 3; at < picture.length; at += 4) picture[at] = Math.min(picture[at], 255 - painted[at]);
     const file = new File([await pngOf(width, height, picture)], "masked.png", { type: "image/png" });
+    this.panel.close();
     offer(file, this.dataset.form || "edit");
   }
 
