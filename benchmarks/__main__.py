@@ -13,8 +13,10 @@ from benchmarks import (
     data_path,
     decision_latency,
     demo,
+    listeners,
     orchestration,
     result,
+    review_keys,
     thumbnails,
     waiting,
     width,
@@ -33,8 +35,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writers": writers.measure,
     "waiting": waiting.measure,
     "demo": demo.measure,
+    "review_keys": review_keys.measure,
     "api_lists": api_lists.measure,
     "decision_latency": decision_latency.measure,
+    "listeners": listeners.measure,
     "thumbnails": thumbnails.measure,
 }
 
