@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import artifacts, attempts, chains, lists, outbox
+from db import artifacts, attempts, chains, lists, outbox, renditions
 from db.listing import Listing
 from db.pages import encode_cursor
 from db.session import Database
@@ -36,6 +36,18 @@ QUESTIONS: dict[str, tuple[Callable[[AsyncSession], Awaitable[object]], str]] = 
     "the open attempt of a step": (
         lambda s: attempts.open_for(s, "id"),
         "idx_attempts_one_open_per_workflow",
+    ),
+    "renditions that are due": (
+        lambda s: renditions.has_due(s, ("thumbnail",), NOW),
+        "idx_renditions_due",
+    ),
+    "new artifacts without renditions": (
+        lambda s: renditions.unseen_since(s, NOW),
+        "idx_artifacts_created|idx_artifacts_listed",
+    ),
+    "a page of old artifacts without renditions": (
+        lambda s: renditions.unseen_before(s, CURSOR),
+        "idx_artifacts_listed",
     ),
     "messages that are due": (lambda s: outbox.has_due(s, NOW), "idx_outbox_due"),
 }
