@@ -6,7 +6,7 @@ A listener that does not keep up is ended; it comes back with the last id it has
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -91,7 +91,9 @@ class Fanout:
         """How many are up to date and wait for what happens next."""
         return len(self._listeners)
 
-    async def follow(self, *, after: int | None = None, chain_id: str | None = None) -> AsyncIterator[bytes]:
+    async def follow(
+        self, *, after: int | None = None, chain_id: str | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Frames of Server-Sent Events: everything with a seq above ``after``, and then what happens.
 
         Without ``after``, what happens from now on. Of one chain or of all; what happened to chains that

@@ -318,6 +318,17 @@ async def test_a_connection_that_takes_nothing_is_given_up(
             writer.close()
 
 
+async def test_a_stream_ends_after_a_while_so_that_its_client_is_asked_again_who_it_is(
+    database: Database, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_STREAM_SECONDS", 0.0)
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        asking = asyncio.create_task(client.get(f"{api}/events?after=0", headers=STREAM))
+        await tell(database, "not sent any more")
+        body = (await asyncio.wait_for(asking, PATIENCE_SECONDS)).text
+    assert "data:" not in body
+
+
 async def test_a_defect_ends_every_stream_instead_of_leaving_silence(
     sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
