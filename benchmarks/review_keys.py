@@ -94,7 +94,8 @@ def _picture(number: int, size: tuple[int, int]) -> bytes:
     """Noise, which no encoder makes small, with a colour of its own."""
     noise = Image.effect_noise(size, 60).convert("RGB")
     made = BytesIO()
-    Image.blend(noise, Image.new("RGB", size, (number * 2 % 256, 90, 160)), 0.5).save(made, "PNG", compress_level=1)
+    colored = Image.blend(noise, Image.new("RGB", size, (number * 2 % 256, 90, 160)), 0.5)
+    colored.save(made, "PNG", compress_level=1)
     return made.getvalue()
 
 

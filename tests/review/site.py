@@ -80,7 +80,7 @@ class Site:
                 found = {row.request_id: row for row in await session.scalars(select(Decision))}
             return found if len(found) >= count else {}
 
-        found = await until(stand, f"{count} decisions stand")
+        found: dict[str, Decision] = await until(stand, f"{count} decisions stand")
         assert len(found) == count
         return found
 
