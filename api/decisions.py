@@ -99,7 +99,11 @@ async def show_request(
 
 
 @router.post(
-    "/decisions", responses={202: {"model": DecisionDetail | DecisionResults, "description": _LATER}}
+    "/decisions",
+    responses={
+        202: {"model": DecisionDetail | DecisionResults, "description": _LATER},
+        404: {"description": "There is no such artifact"},
+    },
 )
 async def make_decisions(
     wanted: Decide | DecideSeveral,

@@ -15,18 +15,22 @@ from api import problems
 from api.ranges import Span, asked_span, names_etag, range_still_holds
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.media import display_name
-from contracts.sniffing import HEAD_BYTES, inline_type
+from contracts.sniffing import HEAD_BYTES, INLINE_TYPES, inline_type
 from storage.errors import ObjectNotFound
 from storage.store import Store
 
+_UNTYPED = "application/octet-stream"
+_CONTENT: dict[str, Any] = {
+    media_type: {"schema": {"type": "string", "format": "binary"}}
+    for media_type in (_UNTYPED, *sorted(INLINE_TYPES))
+}
 #: For ``responses=`` of a route that answers with ``send``.
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The bytes", "content": {"application/octet-stream": {}}},
-    206: {"description": "The range asked for", "content": {"application/octet-stream": {}}},
+    200: {"description": "The bytes", "content": _CONTENT},
+    206: {"description": "The range asked for", "content": _CONTENT},
     304: {"description": "What the client has is still it"},
 }
 
-_UNTYPED = "application/octet-stream"
 _SANDBOX = "sandbox; default-src 'none'"
 #: A film opened by itself is a page of the browser's own that loads it once more.
 _SANDBOX_INLINE = f"{_SANDBOX}; img-src 'self'; media-src 'self'"

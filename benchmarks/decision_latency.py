@@ -109,7 +109,7 @@ async def _asked(client: httpx.AsyncClient, handle: Handle) -> dict[str, Any]:
 async def _in_history(client: Client, workflow_id: str) -> tuple[float, float]:
     """When the task after the signal was given to the worker, and when it was done, in seconds since 1970."""
     history = await client.get_workflow_handle(workflow_id).fetch_history()
-    times = {}
+    times: dict[int, float] = {}
     for event in history.events:
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
             times = {}

@@ -30,6 +30,15 @@ _BRANDS = {
     b"avc1": "video/mp4",
     b"dash": "video/mp4",
 }
+
+#: All that ``inline_type`` answers.
+INLINE_TYPES = frozenset(
+    {kind for _, kind in _BEGINNINGS}
+    | set(_RIFF_KINDS.values())
+    | set(_BRANDS.values())
+    | {"video/webm", "audio/aac"}
+)
+
 _EBML = b"\x1a\x45\xdf\xa3"
 
 
