@@ -19,6 +19,9 @@ _REFERENCE = re.compile(
 SHIPPED_CHAINS = Path(chains.__file__).parent / "examples"
 SHIPPED_GRAPHS = SHIPPED_CHAINS / "graphs"
 
+#: Longer is no file's name anywhere; asking the file system would be an error instead of a no.
+_MAX_REFERENCE = 200
+
 #: A graph larger than this is not a graph.
 MAX_GRAPH_BYTES = 16 * 2**20
 
@@ -95,7 +98,7 @@ def read_graph(path: Path) -> dict[str, Any]:
 
 def _find(reference: str, folders: Sequence[Path], suffixes: tuple[str, ...], kind: str) -> Path:
     match = _REFERENCE.fullmatch(reference)
-    if match is None or ".." in reference:
+    if match is None or ".." in reference or len(reference.encode(errors="replace")) > _MAX_REFERENCE:
         raise ComfychainError(
             FailureCategory.INVALID_INPUT,
             f"{reference!r} does not name a {kind}",

@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, literal, tuple_
@@ -37,13 +37,15 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
         moment = datetime.fromisoformat(at)
         if moment.tzinfo is None or not isinstance(id, str):
             raise ValueError("not a time with its zone and an id")
-    except (binascii.Error, ValueError, TypeError) as error:
+        id.encode()
+        # A stranger's moment may lie outside of what a clock in UTC can say.
+        return moment.astimezone(UTC), id
+    except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise ComfychainError(
             FailureCategory.INVALID_INPUT,
             "this cursor is not one that a list has answered",
             hint="start without a cursor",
         ) from error
-    return moment, id
 
 
 def older_than(

@@ -1,5 +1,7 @@
 """Chains over HTTP: lists, one chain, and deleting it. No Temporal is needed for any of it."""
 
+import base64
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +36,11 @@ async def end(database: Database, chain: Chain, status: Any = "completed") -> No
 async def age(database: Database, chain: Chain, at: datetime) -> None:
     async with database.write() as session:
         await session.execute(update(Chain).where(Chain.id == chain.id).values(started_at=at))
+
+
+def cursor(*parts: Any) -> str:
+    """As a list would spell it, whatever it says."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
 
 def names(found: list[dict[str, Any]]) -> list[str]:
@@ -124,6 +131,11 @@ async def test_a_total_is_counted_where_it_is_asked_for_and_counts_the_filters(
         {"limit": 0},
         {"limit": 201},
         {"after": "nonsense"},
+        {"after": cursor("2026-01-01T00:00:00", "x")},
+        {"after": cursor("0001-01-01T00:00:00+23:59", "x")},
+        {"after": cursor("9999-12-31T23:59:59-23:59", "x")},
+        {"after": cursor("2026-01-01T00:00:00Z", "\ud800")},
+        {"after": cursor(1, 2)},
         {"since": "yesterday"},
         {"since": "2026-01-01T00:00:00"},
         {"stauts": "failed"},

@@ -87,6 +87,8 @@ async def test_a_chain_that_the_house_knows_is_named_and_a_near_miss_is_suggeste
         {},
         {"chain": "portrait-to-poster", "definition": "name: x"},
         {"chain": "../../etc/passwd"},
+        {"chain": "a" * 300},
+        {"chain": "a\x00b"},
         {"chain": "x", "surprise": 1},
         {"definition": 7},
     ],
