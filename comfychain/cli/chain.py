@@ -8,7 +8,7 @@ from comfychain.cli import chain_control, chain_export, chain_files, chain_start
 from comfychain.cli.chain_view import chain_json, chain_table, must_look, summary_json
 from comfychain.cli.exits import run
 from comfychain.cli.folder import open_folder
-from comfychain.cli.options import AsJson, DataDir
+from comfychain.cli.options import AsJson, DataDir, pairs
 from comfychain.cli.output import console, duration, print_fields, print_json, print_table, say, when
 from comfychain.cli.temporal import command
 from db import chains
@@ -42,7 +42,7 @@ def list_chains(
     as_json: AsJson = False,
 ) -> None:
     """List chain runs, newest first."""
-    labels = dict(chain_start.pairs(label or [], "--label"))
+    labels = dict(pairs(label or [], "--label"))
 
     async def read() -> None:
         async with open_folder(data_dir) as resources, resources.database.read() as session:
@@ -106,7 +106,7 @@ def show(
         )
         for step in view.steps:
             if step.id in view.questions:
-                approve = command(resources.settings, f"artifact approve {step.latest_artifact_id}")
+                approve = command(resources.settings, "artifact", "approve", step.latest_artifact_id or "")
                 say(f"step {step.step_id} waits: {approve}")
 
     run(read())
