@@ -3,16 +3,15 @@
 import asyncio
 import hashlib
 import re
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chains.namespace import Slot, StepView
-from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FileRef
+from contracts.media import display_name, extension_of, file_type_of
 from db import artifacts, input_files
 from db.models import Artifact, InputFile
 from db.session import Database
@@ -64,7 +63,7 @@ class Files:
         kind, _, rest = name.partition(":") if ":" in name else ("artifact", ":", name)
         if kind == "artifact" and _UUID.fullmatch(rest):
             artifact = await artifacts.get(session, rest)
-            if artifact is not None:
+            if artifact is not None and artifact.deleted_at is None:
                 return self.of_artifact(artifact)
         elif kind == "input" and _UUID.fullmatch(rest):
             row = await input_files.get(session, rest)
@@ -121,8 +120,7 @@ class Files:
         if known is not None:
             return self.of_input(known)
         extension = extension_of(path.name)
-        # The same bytes get the same id, so that two who bring them at once write one object and one row.
-        input_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{tenant_id}/{project_id}/{sha256}"))
+        input_id = input_files.id_of(sha256, tenant_id, project_id)
         key = input_key(tenant_id, project_id, input_id, extension)
         await self._store.put_file(key, path, sha256=sha256, size_bytes=size_bytes, move=False)
         async with self._database.write() as session:

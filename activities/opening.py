@@ -67,10 +67,11 @@ class ChainOpening:
         if not message.input.continued:
             await self._end_leftovers(message)
         async with self._database.read() as session:
-            chain = await chain_rows.find(session, message.temporal_workflow_id)
+            chain = await chain_rows.find(session, message.temporal_workflow_id, include_deleted=True)
         if chain is None:
             chain = await self._create(message)
         elif chain.first_run_id != message.first_run_id:
+            _refuse_deleted(chain)
             await self._reopen(chain, message)
         elif message.input.continued:
             async with self._database.write() as session:
@@ -227,11 +228,20 @@ class ChainOpening:
                 await asyncio.sleep(_POLL_SECONDS)
 
     async def _executing(self, session: AsyncSession, message: OpenChainInput) -> set[str]:
-        chain = await chain_rows.find(session, message.temporal_workflow_id)
+        chain = await chain_rows.find(session, message.temporal_workflow_id, include_deleted=True)
         if chain is None:
             return set()
         runs = await steps.for_chain(session, chain.id)
         return {f"{message.temporal_workflow_id}/{run.step_id}" for run in runs if run.status == "executing"}
+
+
+def _refuse_deleted(chain: Chain) -> None:
+    if chain.deleted_at is not None:
+        raise ComfychainError(
+            FailureCategory.ALREADY_USED,
+            f"the workflow id {chain.temporal_workflow_id!r} belongs to a chain that was deleted",
+            hint="start it under another id",
+        )
 
 
 def _refuse_long_ids(workflow_id: str, definition: ChainDefinition) -> None:

@@ -77,15 +77,26 @@ class Outbox:
         return len(messages)
 
     async def _ring_one(self, message: OutboxMessage) -> None:
-        handle = self._temporal.get_workflow_handle(message.target_workflow_id)
         try:
-            await handle.signal(InternalSignal.DECIDED, message.payload)
+            await self._tell(message)
         except RPCError as error:
             await self._not_delivered(message, error)
             return
         if not self._heard:
             self._heard_since = time.monotonic()
         self._heard.append(message.id)
+
+    async def _tell(self, message: OutboxMessage) -> None:
+        """Raises ``RPCError``."""
+        if message.kind == rows.CANCEL:
+            # Named by its first run: the same workflow id may mean a retry by now, which nobody cancelled.
+            handle = self._temporal.get_workflow_handle(
+                message.target_workflow_id, first_execution_run_id=message.payload["first_run_id"]
+            )
+            await handle.cancel()
+        else:
+            handle = self._temporal.get_workflow_handle(message.target_workflow_id)
+            await handle.signal(InternalSignal.DECIDED, message.payload)
 
     async def _write_heard(self) -> None:
         """A crash before this rings the same bells once more, which does nothing."""

@@ -169,7 +169,7 @@ class Settling:
         Raises ``ComfychainError`` (not_found).
         """
         async with self._database.write() as session:
-            chain = await chain_rows.find(session, message.chain_id)
+            chain = await chain_rows.find(session, message.chain_id, include_deleted=True)
             if chain is None:
                 raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no chain {message.chain_id!r}")
             runs = await steps.for_chain(session, chain.id)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfyui.history import HistoryEntry
-from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.graphs import Graph
+from contracts.media import display_name, extension_of, file_type_of
 
 _TEXT_KEYS = frozenset({"text", "string"})
 MAX_TEXT_BYTES = 2**20

@@ -7,10 +7,12 @@ the working directory. A wrong setting is an error at start that names it.
 
 import difflib
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
@@ -44,6 +46,11 @@ def _split_paths(value: object) -> object:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
+def _split_names(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+NameList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)]
 PathList = Annotated[tuple[AbsolutePath, ...], NoDecode, BeforeValidator(_split_paths)]
 
 
@@ -71,7 +78,33 @@ class Settings(BaseSettings):
     api_host: str = Field(default="127.0.0.1", min_length=1)
     api_port: int = Field(default=8800, ge=0, le=65535)
     """0 takes any free port; ``running.json`` tells which."""
+    api_public_url: str | None = None
+    """Where people reach the API, if not at its own address: behind a proxy."""
+    api_trusted_hosts: NameList = ()
+    """Further names that the API may be asked by."""
+    upload_max_bytes: int = Field(default=2 * 2**30, gt=0)
+    """Of one file that is uploaded to the API."""
+    deletion_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
+    """How long the bytes of a deleted chain or artifact stay."""
+    webhook_allowed_hosts: NameList = ()
+    """Hosts that webhooks may be sent to although they are private, each alone or as ``host:port``."""
+    smtp_host: str | None = None
+    """The mail server for webhooks of the kind smtp; without it none are sent."""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: str | None = Field(default=None, repr=False)
+    smtp_from: str = "comfychain@localhost"
     servers: Annotated[tuple[ServerSettings, ...], NoDecode] = ()
+
+    def api_url(self, port: int) -> str:
+        """Where people reach an API that listens on ``port``, without a slash at the end."""
+        if self.api_public_url is not None:
+            return self.api_public_url
+        host = self.api_host
+        if host in ("0.0.0.0", "::"):  # noqa: S104 - recognised, not bound
+            host = socket.gethostname()
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def temporal_db_path(self) -> Path:
@@ -80,6 +113,11 @@ class Settings(BaseSettings):
     @property
     def artifacts_dir(self) -> Path:
         return self.data_dir / "artifacts"
+
+    @property
+    def api_secret_path(self) -> Path:
+        """What signs cookies and reviewer links; made at the first start of the API."""
+        return self.data_dir / "api.secret"
 
     @property
     def running_path(self) -> Path:
@@ -114,6 +152,21 @@ class Settings(BaseSettings):
             if "/" in address or not host or not port.isdecimal() or not 0 < int(port) < 65536:
                 raise ValueError(f"{address!r} is not an address: write it as host:7233")
         return address
+
+    @field_validator("api_public_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.path.strip("/")
+            or parts.query
+        ):
+            raise ValueError(f"{url!r} is not the address of a site: write it as https://review.example.com")
+        return url.rstrip("/")
 
     @field_validator("servers")
     @classmethod

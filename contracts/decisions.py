@@ -12,8 +12,8 @@ TimeoutAction = Literal["hold", "approve", "reject", "escalate"]
 class DecisionInput(BaseModel):
     """One verdict about the output set a step now asks about.
 
-    ``step`` is given to the chain and left out to the step itself. ``artifact_id`` or ``set_sha256`` name
-    what was looked at: a bare verdict means the version now asked for. ``pick`` keeps the named
+    ``step`` is given to the chain and left out to the step itself. ``artifact_id``, ``version``, ``sha256``
+    or ``set_sha256`` name what was looked at: a bare verdict means the version now asked for. ``pick`` keeps the named
     artifacts of the set and approves them. A rejection may carry ``parameters`` (changes among the
     step's ``editable`` ones), ``seed`` and whether to ``regenerate`` at all.
     """
@@ -25,6 +25,8 @@ class DecisionInput(BaseModel):
     request_id: str | None = None
     artifact_id: str | None = None
     version: int | None = None
+    sha256: str | None = None
+    """Of the artifact's bytes."""
     set_sha256: str | None = None
     decided_by: str = ""
     reason: str = ""

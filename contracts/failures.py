@@ -33,6 +33,10 @@ class FailureCategory(StrEnum):
     STALE = "stale"
     EARLY = "early"
     LATE = "late"
+    CONFLICT = "conflict"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    UNSATISFIABLE_RANGE = "unsatisfiable_range"
     INTERNAL = "internal"
 
 

@@ -57,12 +57,14 @@ async def edit(
     actor: str,
     approve: bool = False,
     now: datetime | None = None,
+    bell_ringer: str | None = None,
 ) -> Artifact:
     """Put a new version in the place of ``artifact_id`` in its output set; its parent is the old one.
 
     While the set is asked about, the question moves on to the new set, and ``approve`` decides it with the
     edit. Of an approved set, the edit is approved by ``actor`` if ``approve`` says so; a set that nobody was
     asked about stays approved by itself. Asked again with the same ``file.artifact_id``, it answers the row.
+    ``bell_ringer`` is as in ``verdicts.conclude``.
     Raises ``ComfychainError``: not_found; stale if the artifact is no longer in its set (an edit or a pick
     came first); late if the set was rejected or superseded, or approved and ``approve`` is not set;
     invalid_input for a file of another type, which the steps that wait for the old one could not take.
@@ -154,7 +156,7 @@ async def edit(
     )
     await session.flush()
     if approve and take.state == "pending":
-        await decisions.approve_edit(session, step, actor, now=now)
+        await decisions.approve_edit(session, step, actor, now=now, bell_ringer=bell_ringer)
     await session.refresh(new)
     return new
 
@@ -269,10 +271,10 @@ async def list_artifacts(
     latest_only: bool = False,
     tenant_id: str = "default",
 ) -> Page[Artifact]:
-    """Newest first."""
+    """Newest first, without those that were deleted. The API pages through ``db.lists.ARTIFACTS``."""
     query = (
         select(Artifact)
-        .where(Artifact.tenant_id == tenant_id)
+        .where(Artifact.tenant_id == tenant_id, Artifact.deleted_at.is_(None))
         .order_by(Artifact.created_at.desc(), Artifact.id.desc())
     )
     if chain_id is not None:

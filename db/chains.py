@@ -128,11 +128,12 @@ async def parameters_of(session: AsyncSession, chain_id: str) -> dict[str, Any]:
     return dict(await session.scalar(select(Chain.parameters).where(Chain.id == chain_id)) or {})
 
 
-async def find(session: AsyncSession, ref: str) -> Chain | None:
-    """The chain whose id or Temporal workflow id is ``ref``."""
-    return (
-        await session.scalars(select(Chain).where(or_(Chain.id == ref, Chain.temporal_workflow_id == ref)))
-    ).first()
+async def find(session: AsyncSession, ref: str, *, include_deleted: bool = False) -> Chain | None:
+    """The chain whose id or Temporal workflow id is ``ref``; only workers ask for deleted ones, too."""
+    query = select(Chain).where(or_(Chain.id == ref, Chain.temporal_workflow_id == ref))
+    if not include_deleted:
+        query = query.where(Chain.deleted_at.is_(None))
+    return (await session.scalars(query)).first()
 
 
 async def reopen(
@@ -145,12 +146,12 @@ async def reopen(
 ) -> None:
     """Make a closed chain run again: completed steps stay, failed, skipped and unrun ones are queued.
 
-    Raises ``ComfychainError``: not_found; already_used if the chain is not closed.
+    Raises ``ComfychainError``: not_found, also of a deleted one; already_used if the chain is not closed.
     """
     reopened = await rows_changed(
         session,
         update(Chain)
-        .where(Chain.id == chain_id, Chain.status.in_(CLOSED))
+        .where(Chain.id == chain_id, Chain.status.in_(CLOSED), Chain.deleted_at.is_(None))
         .values(
             status="initializing",
             phase="running",
@@ -165,7 +166,7 @@ async def reopen(
         ),
     )
     if reopened == 0:
-        if await get(session, chain_id) is None:
+        if await find(session, chain_id) is None:
             raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no chain {chain_id!r}")
         raise ComfychainError(
             FailureCategory.ALREADY_USED,
@@ -274,7 +275,7 @@ async def list_chains(
     """
     query = (
         select(Chain)
-        .where(Chain.tenant_id == tenant_id)
+        .where(Chain.tenant_id == tenant_id, Chain.deleted_at.is_(None))
         .order_by(Chain.started_at.desc(), Chain.id.desc())
         .options(defer(Chain.chain_definition, raiseload=True), defer(Chain.plan, raiseload=True))
     )

@@ -82,7 +82,9 @@ async def decide(
     return _accepted(taken, step)
 
 
-async def approve_edit(session: AsyncSession, step: StepRun, actor: str, *, now: datetime) -> None:
+async def approve_edit(
+    session: AsyncSession, step: StepRun, actor: str, *, now: datetime, bell_ringer: str | None = None
+) -> None:
     """Approve the set of ``step``, locked by the caller, in the transaction that has just edited it.
 
     Raises ``ComfychainError`` with the refusal's category, such as late once the step was cancelled.
@@ -94,7 +96,9 @@ async def approve_edit(session: AsyncSession, step: StepRun, actor: str, *, now:
     verdict = verdicts.Verdict(
         verdict="approve", decided_by=actor, source="api", reason="edited", kept=asked.members
     )
-    await verdicts.conclude(session, step, asked.request, asked.members, verdict, now=now)
+    await verdicts.conclude(
+        session, step, asked.request, asked.members, verdict, now=now, bell_ringer=bell_ringer
+    )
 
 
 async def expire(session: AsyncSession, request_id: str, now: datetime) -> Expired:
@@ -121,6 +125,8 @@ async def expire(session: AsyncSession, request_id: str, now: datetime) -> Expir
         )
         await verdicts.conclude(session, step, request, members, verdict, now=now)
         return Expired(outcome="decided")
+    if action == "escalate":
+        request.escalated_at = now
     await audit.record(
         session,
         TIMEOUT_ACTOR,
@@ -282,6 +288,10 @@ async def _refuse_stale(
             FailureCategory.STALE,
             f"the verdict is about version {decision.version}; {asked_for}",
             request_id=request.id,
+        )
+    if decision.sha256 and decision.sha256 != current.sha256:
+        raise _Refused(
+            FailureCategory.STALE, f"the verdict is about other bytes; {asked_for}", request_id=request.id
         )
 
 

@@ -1,11 +1,19 @@
 """Files that runs were given, at rest in the store."""
 
-from uuid import uuid4
+from datetime import datetime
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import InputFile
+
+TENANT = PROJECT = "default"
+
+
+def id_of(sha256: str, tenant_id: str = TENANT, project_id: str = PROJECT) -> str:
+    """The same bytes get the same id, so that two who bring them at once write one object and one row."""
+    return str(uuid5(NAMESPACE_URL, f"{tenant_id}/{project_id}/{sha256}"))
 
 
 async def add(
@@ -17,8 +25,8 @@ async def add(
     file_type: str,
     extension: str,
     key: str,
-    tenant_id: str = "default",
-    project_id: str = "default",
+    tenant_id: str = TENANT,
+    project_id: str = PROJECT,
     input_file_id: str | None = None,
 ) -> InputFile:
     """Record a file whose bytes are already safe under ``key``."""
@@ -43,7 +51,7 @@ async def get(session: AsyncSession, input_file_id: str) -> InputFile | None:
 
 
 async def by_sha256(
-    session: AsyncSession, sha256: str, *, tenant_id: str = "default", project_id: str = "default"
+    session: AsyncSession, sha256: str, *, tenant_id: str = TENANT, project_id: str = PROJECT
 ) -> InputFile | None:
     """The oldest file with these bytes in the project."""
     found = await session.scalars(
@@ -57,3 +65,10 @@ async def by_sha256(
         .limit(1)
     )
     return found.first()
+
+
+async def bytes_since(session: AsyncSession, since: datetime) -> int:
+    """How many bytes of files came since then."""
+    return int(
+        await session.scalar(select(func.sum(InputFile.size_bytes)).where(InputFile.created_at >= since)) or 0
+    )

@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from db.models import OutboxMessage
 from db.statements import rows_changed, table_of
 
+#: The kind of a message that asks for a cancel instead of ringing; its payload names the ``first_run_id``.
+CANCEL = "cancel"
+
 #: Longer than ringing takes, and than ``delivered`` may be put off; a dead ringer delays its bells so long.
 LEASE_SECONDS = 5.0
 
@@ -25,7 +28,8 @@ async def put(
     owner: str | None = None,
     now: datetime,
 ) -> None:
-    """Ask for a signal to ``target_workflow_id``, a Temporal workflow id, in the caller's transaction.
+    """Ask for a signal to ``target_workflow_id``, a Temporal workflow id, in the caller's transaction;
+    of the kind ``CANCEL``, for its cancellation.
 
     An ``owner`` has the lease from the start, which spares it a commit before it rings.
     """

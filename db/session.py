@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from contracts.failures import ComfychainError, FailureCategory
 from db.migration import migrate
 from db.models.base import clean
+from db.quick_reads import QuickReads
 from db.sqlite_connection import connect
 from db.writers import Writers
 
@@ -73,6 +74,8 @@ class Database:
         # SQLite's own wait for the write lock is a poll with growing pauses, in which one of eight
         # writers can starve; the writers of one process queue here instead, first come, first served.
         self._writers = Writers(self._writer) if self.is_sqlite else None
+        self.quick = QuickReads(str(self.url.database)) if self.is_sqlite else None
+        """For reads that are over at once; None on PostgreSQL, which is a hop away in any case."""
         if self.is_sqlite:
             Path(str(self.url.database)).parent.mkdir(0o700, parents=True, exist_ok=True)
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -118,6 +121,8 @@ class Database:
     async def close(self) -> None:
         if self._writers is not None:
             await self._writers.close()
+        if self.quick is not None:
+            self.quick.close()
         await self.engine.dispose()
 
 

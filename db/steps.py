@@ -16,6 +16,9 @@ from db.models import ApprovalRequest, Artifact, Attempt, OutputSetMember, Slot,
 from db.models.base import utcnow
 from db.statements import insert_for, rows_changed, table_of
 
+#: The audit event of a question that is open again.
+ASKED_AGAIN = "asked_again"
+
 #: Literal text: with bound values SQLite cannot see that the partial index on this condition serves.
 UNSETTLED = text("status IN ('queued', 'executing')")
 
@@ -299,8 +302,8 @@ async def _reset(session: AsyncSession, which: Any) -> None:
 
 async def _ask_again(session: AsyncSession, which: Any) -> None:
     """Questions withdrawn when the step ended, about takes still undecided, are open again, for as long."""
-    withdrawn = await session.scalars(
-        select(ApprovalRequest)
+    withdrawn = await session.execute(
+        select(ApprovalRequest, StepRun.chain_id)
         .join(StepRun, StepRun.id == ApprovalRequest.workflow_id)
         .join(Take, and_(Take.workflow_id == StepRun.id, Take.take == ApprovalRequest.take))
         .where(
@@ -312,10 +315,19 @@ async def _ask_again(session: AsyncSession, which: Any) -> None:
         )
     )
     now = utcnow()
-    for request in withdrawn:
+    for request, chain_id in withdrawn.all():
         if request.due_at is not None:
             request.due_at = now + (request.due_at - request.requested_at)
         request.state, request.requested_at = "pending", now
+        request.reminder_count, request.escalated_at = 0, None
+        await audit.record(
+            session,
+            "",
+            ASKED_AGAIN,
+            chain_id=chain_id,
+            workflow_id=request.workflow_id,
+            details={"request_id": request.id},
+        )
     await session.flush()
 
 

@@ -1,4 +1,7 @@
-"""Every row that promises bytes in the store: artifacts and files given to runs, as ``fsck`` reads them."""
+"""Every row that promises bytes in the store: artifacts and files given to runs, as ``fsck`` reads them.
+
+A deleted artifact promises none: its bytes may go at any moment.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +12,7 @@ from sqlalchemy import select, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db import audit
-from db.models import Artifact, InputFile
+from db.models import Artifact, InputFile, Rendition
 
 #: Under this key of an artifact's metadata stands what fsck found wrong with its bytes.
 DAMAGE_KEY = "damage"
@@ -31,7 +34,7 @@ async def page(session: AsyncSession, kind: str, after_id: str = "", limit: int 
     if kind == "artifact":
         rows = await session.execute(
             select(Artifact.id, Artifact.key, Artifact.sha256, Artifact.file_size, Artifact.metadata_)
-            .where(Artifact.id > after_id, Artifact.key.is_not(None))
+            .where(Artifact.id > after_id, Artifact.key.is_not(None), Artifact.deleted_at.is_(None))
             .order_by(Artifact.id)
             .limit(limit)
         )
@@ -49,11 +52,12 @@ async def page(session: AsyncSession, kind: str, after_id: str = "", limit: int 
 
 
 async def known_keys(session: AsyncSession, keys: Sequence[str]) -> set[str]:
-    """Those of ``keys`` that a row names."""
+    """Those of ``keys`` that a row names; what lies there after its row let go of it is nobody's."""
     rows = await session.scalars(
         union_all(
-            select(Artifact.key).where(Artifact.key.in_(keys)),
+            select(Artifact.key).where(Artifact.key.in_(keys), Artifact.bytes_gone_at.is_(None)),
             select(InputFile.key).where(InputFile.key.in_(keys)),
+            select(Rendition.key).where(Rendition.key.in_(keys)),
         )
     )
     return {str(key) for key in rows}
@@ -63,7 +67,9 @@ async def keys_with(session: AsyncSession, sha256: str) -> list[str]:
     """Keys under which the same bytes should lie, too."""
     rows = await session.scalars(
         union_all(
-            select(Artifact.key).where(Artifact.sha256 == sha256, Artifact.key.is_not(None)),
+            select(Artifact.key).where(
+                Artifact.sha256 == sha256, Artifact.key.is_not(None), Artifact.bytes_gone_at.is_(None)
+            ),
             select(InputFile.key).where(InputFile.sha256 == sha256),
         )
     )

@@ -7,7 +7,7 @@ from uuid import uuid4
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import ArtifactTransfer
+from db.models import Artifact, ArtifactTransfer
 from db.pages import Page, checked_limit, encode_cursor, older_than, page_of
 
 
@@ -67,8 +67,13 @@ async def list_transfers(
     target_workflow_id: str | None = None,
     status: str | None = None,
 ) -> Page[ArtifactTransfer]:
-    """Newest first."""
-    query = select(ArtifactTransfer).order_by(ArtifactTransfer.created_at.desc(), ArtifactTransfer.id.desc())
+    """Newest first, without those of deleted artifacts."""
+    query = (
+        select(ArtifactTransfer)
+        .join(Artifact, Artifact.id == ArtifactTransfer.artifact_id)
+        .where(Artifact.deleted_at.is_(None))
+        .order_by(ArtifactTransfer.created_at.desc(), ArtifactTransfer.id.desc())
+    )
     for column, wanted in (
         (ArtifactTransfer.artifact_id, artifact_id),
         (ArtifactTransfer.source_workflow_id, source_workflow_id),

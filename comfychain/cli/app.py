@@ -9,13 +9,15 @@ from typer.core import TyperGroup
 #: Command name, the module whose ``app`` it is, and its line in ``comfychain --help``.
 _COMMANDS = {
     "demo": ("demo", "Run a chain over two stand-in servers, here and now."),
-    "up": ("up", "Run Temporal and a worker, with your ComfyUI servers."),
+    "up": ("up", "Run Temporal, a worker and the API, with your ComfyUI servers."),
+    "api": ("api", "Serve the HTTP API and the review pages."),
     "worker": ("worker", "Run a worker against a Temporal server."),
     "standin": ("standin", "Run a ComfyUI stand-in that needs no models."),
     "chain": ("chain", "Validate, run, watch, cancel, retry and export chains."),
     "artifact": ("artifact", "List, show, download, decide on and edit artifacts."),
     "graph": ("graph", "Look into ComfyUI graphs."),
     "server": ("server", "List, add, check and remove ComfyUI servers."),
+    "token": ("token", "Create, list and revoke tokens of the HTTP API."),
     "db": ("database", "Upgrade the database's schema."),
     "fsck": ("fsck", "Compare the database with the stored files, and mend what is safe."),
     "doctor": ("doctor", "Check everything that comfychain needs."),

@@ -1,9 +1,7 @@
 """``artifact edit`` and ``artifact rerender``: a version by hand, and the same render once more."""
 
 import asyncio
-import mimetypes
 import uuid
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +9,7 @@ import typer
 from temporalio.client import WorkflowFailureError
 
 from activities.copying import measure
+from api.edits import GivenFile, replace_with
 from chains.templates import literal
 from comfychain.cli.deciding import LATER, ring
 from comfychain.cli.exits import ExitCode, run
@@ -18,16 +17,13 @@ from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.temporal import connect, person
-from comfyui.media import display_name, extension_of, file_type_of
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FILE_MARK
 from contracts.graphs import parse_graph
 from contracts.names import STEP_WORKFLOW, TASK_QUEUE
 from contracts.step import StepInput, StepResult
 from db import artifacts, attempts, documents, steps
-from db.artifacts import EditedFile
 from db.models import Artifact, StepRun
-from storage.keys import artifact_key
 from workers.wiring import Resources
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id.")]
@@ -62,35 +58,14 @@ def edit(
 async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: bool) -> Artifact:
     async with resources.database.read() as session:
         old, step = await _made_in(session, id)
-    extension = extension_of(file.name)
-    edited_id = str(uuid.uuid4())
-    key = artifact_key(
-        old.tenant_id, old.project_id, step.chain_id or step.id, step.step_id or "run", edited_id, extension
-    )
     sha256, size_bytes = await asyncio.to_thread(measure, file)
-    media_type = mimetypes.guess_type(f"_.{extension}")[0] or "application/octet-stream"
-    await resources.store.put_file(
-        key, file, sha256=sha256, size_bytes=size_bytes, content_type=media_type, move=False
+    given = GivenFile(path=file, filename=file.name, sha256=sha256, size_bytes=size_bytes, may_move=False)
+    new, changed = await replace_with(
+        resources.database, resources.store, old, step, given, actor=actor, approve=approve
     )
-    edited = EditedFile(
-        artifact_id=edited_id,
-        filename=display_name(file.name),
-        key=key,
-        local_path=str(resources.store.local_path(key) or resources.store.uri(key)),
-        sha256=sha256,
-        size_bytes=size_bytes,
-        file_type=file_type_of(extension),
-        extension=extension,
-        media_type=media_type,
-    )
-    try:
-        async with resources.database.write() as session:
-            return await artifacts.edit(
-                session, artifact_id=id, file=edited, actor=actor, approve=approve, now=datetime.now(UTC)
-            )
-    except ComfychainError:
-        await resources.store.delete(key)
-        raise
+    for change in changed:
+        note(f"{change.what} changes: {change.before} becomes {change.after}")
+    return new
 
 
 def rerender(

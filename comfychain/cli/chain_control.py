@@ -15,10 +15,9 @@ from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.temporal import connect, person
-from contracts.chain import SETTLED
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.names import Signal
-from db import attempts, chains, steps
+from db import attempts, cancelling, chains
 from db.models import Attempt
 from workers.wiring import Resources
 
@@ -52,7 +51,8 @@ async def _cancel(ref: str, requested_by: str, data_dir: Path | None, as_json: b
             problem = error.message
         stopped, unstopped = await _stop_prompts(resources, view.chain.id)
         if not workflow_runs:
-            await _close(resources, view.chain.id)
+            async with resources.database.write() as session:
+                await cancelling.close_cancelled(session, view.chain.id, now=datetime.now(UTC))
         done = problem is None and not unstopped
         if as_json:
             print_json(
@@ -95,21 +95,6 @@ async def _ask_temporal(resources: Resources, view: ChainView) -> bool:
             FailureCategory.LOST, f"Temporal did not take the cancel request: {error.message}"
         ) from error
     return True
-
-
-async def _close(resources: Resources, chain_id: str) -> None:
-    """Record the end of a chain whose workflow cannot do it any more."""
-    now, cancelled = datetime.now(UTC), FailureCategory.CANCELLED.value
-    async with resources.database.write() as session:
-        if not await chains.close(
-            session, chain_id, status="cancelled", error="cancelled", error_category=cancelled, now=now
-        ):
-            return
-        for attempt in await attempts.open_of_chain(session, chain_id):
-            await attempts.close(session, attempt.id, None, state="cancelled", category=cancelled, now=now)
-        runs = await steps.for_chain(session, chain_id)
-        unrun = {run.step_id or "": "cancelled" for run in runs if run.status not in SETTLED}
-        await steps.skip_many(session, chain_id, unrun, now=now)
 
 
 async def _worker_stops(resources: Resources, chain_id: str) -> None:

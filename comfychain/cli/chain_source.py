@@ -1,12 +1,12 @@
 """A chain as the command line names it: a file, or a name that is looked up like the worker does it."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from activities.library import Library
 from chains.loader import LoadedChain, load_chain
+from chains.lookup import LookedUpGraphs
 from config.settings import Settings
 from contracts.failures import ComfychainError, FailureCategory
 
@@ -37,42 +37,9 @@ def load_source(reference: str, settings: Settings) -> ChainSource:
     else:
         found = library.chain(reference)
         path, shown, text = found.path, str(found.path), found.text
-    graphs = _GraphsBeside(library, path)
+    graphs = LookedUpGraphs(lambda name: library.graphs([name], path))
     loaded = load_chain(text, source_name=shown, graphs=graphs, complete_graphs=True)
     return ChainSource(loaded, dict(graphs), is_file)
-
-
-class _GraphsBeside(Mapping[str, dict[str, Any]]):
-    """Graphs that are looked up when the loader asks for them, so that one pass reports every problem.
-
-    Iterating gives those that were asked for and found. One that is there but cannot be read is "in" it:
-    the loader then meets the error where it knows the place.
-    """
-
-    def __init__(self, library: Library, beside: Path) -> None:
-        self._library = library
-        self._beside = beside
-        self._found: dict[str, dict[str, Any]] = {}
-
-    def __getitem__(self, name: str) -> dict[str, Any]:
-        if name not in self._found:
-            self._found |= self._library.graphs([name], self._beside)
-        return self._found[name]
-
-    def __contains__(self, name: object) -> bool:
-        try:
-            return super().__contains__(name)
-        except ComfychainError:
-            return True
-
-    def __bool__(self) -> bool:
-        return True  # what is in it is not known before it is asked for
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
 
 def _read(path: Path) -> str:

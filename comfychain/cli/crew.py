@@ -1,4 +1,4 @@
-"""The processes of ``up`` and ``demo``: Temporal, a worker, stand-ins. Whoever dies is started again."""
+"""The processes of ``up`` and ``demo``: Temporal, a worker, the API, stand-ins. Whoever dies starts again."""
 
 import asyncio
 import os
@@ -41,6 +41,7 @@ class Crew:
         *,
         temporal_port: int | None = None,
         temporal_ui_port: int | None = None,
+        api_port: int | None = None,
         servers: Sequence[str] = (),
         standins: Sequence[str] = (),
         report: Callable[[str], None],
@@ -62,6 +63,10 @@ class Crew:
             "worker": self._worker(),
             **{name: self._standin(name, url) for name, url in self._standins.items()},
         }
+        any_api_port = 0 if settings.api_port == 0 else None
+        self._api_port = _port(
+            api_port if api_port is not None else any_api_port, settings.api_port, "--api-port"
+        )
         self._keepers: list[asyncio.Task[None]] = []
 
     @property
@@ -79,6 +84,10 @@ class Crew:
     def standins(self) -> dict[str, str]:
         """URLs by name."""
         return dict(self._standins)
+
+    @property
+    def api_url(self) -> str:
+        return self._settings.api_url(self._api_port)
 
     @property
     def worker_pid(self) -> int | None:
@@ -112,6 +121,17 @@ class Crew:
         except TimeoutError:
             log = self._children["worker"].log
             self._report(f"the worker is not there after {_WORKER_SECONDS:.0f} s; its log: {log}")
+
+    async def open_api(self) -> None:
+        """Start the API, last of all: the others have more to do, and compete for the same processors."""
+        api = self._children["api"] = Child(
+            _own("api", "--data-dir", str(self._settings.data_dir), "--port", str(self._api_port)),
+            self._settings.data_dir / "api.log",
+            self._environment,
+        )
+        await api.start()
+        self._write_running()
+        self._keepers.append(asyncio.create_task(self._keep("api", api.start, api.wait, api.log)))
 
     async def stop(self) -> None:
         """Stop the worker first, so that it can say goodbye to Temporal; then the rest."""
@@ -152,16 +172,20 @@ class Crew:
             pid=os.getpid(),
             temporal_address=self.temporal_address,
             temporal_ui_url=self.temporal_ui_url,
+            api_url=self.api_url if "api" in self._children else None,
             pids={name: pid for name, pid in pids.items() if pid is not None},
             servers=self._standins,
         ).write(self._settings.running_path)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, f"{ENV_PREFIX}TEMPORAL_ADDRESS": self.temporal_address}
 
     def _worker(self) -> Child:
         arguments = _own("worker", "--data-dir", str(self._settings.data_dir))
         for server in self._servers:
             arguments += ["--server", server]
-        environment = {**os.environ, f"{ENV_PREFIX}TEMPORAL_ADDRESS": self.temporal_address}
-        return Child(arguments, self._settings.data_dir / "worker.log", environment)
+        return Child(arguments, self._settings.data_dir / "worker.log", self._environment)
 
     def _standin(self, name: str, url: str) -> Child:
         folder = self._settings.data_dir / "demo" / name

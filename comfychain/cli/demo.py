@@ -16,7 +16,7 @@ from temporalio.client import Client
 from comfychain.cli.chain_workflow import is_running
 from comfychain.cli.crew import Crew
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.options import DataDir, ServerOption, TemporalPort, TemporalUiPort
+from comfychain.cli.options import CrewApiPort, DataDir, ServerOption, TemporalPort, TemporalUiPort
 from comfychain.cli.output import note, say
 from comfychain.cli.running import sole_runner
 from comfychain.cli.signals import StopSignal
@@ -37,20 +37,22 @@ def demo(
     data_dir: DataDir = None,
     temporal_port: TemporalPort = None,
     temporal_ui_port: TemporalUiPort = None,
+    api_port: CrewApiPort = None,
     server: ServerOption = None,
 ) -> None:
-    """Run the chain two-frames: Temporal, a worker and two ComfyUI stand-ins, each its own process.
+    """Run the chain two-frames: Temporal, a worker, the API and two ComfyUI stand-ins, each its own process.
 
     With --server it runs on your ComfyUI servers instead. It asks before each frame goes on. Ctrl-C stops
     everything; running it again goes on where it was.
     """
-    raise typer.Exit(run(_demo(data_dir, temporal_port, temporal_ui_port, server or [], yes=yes)))
+    raise typer.Exit(run(_demo(data_dir, temporal_port, temporal_ui_port, api_port, server or [], yes=yes)))
 
 
 async def _demo(
     data_dir: Path | None,
     temporal_port: int | None,
     temporal_ui_port: int | None,
+    api_port: int | None,
     options: list[str],
     *,
     yes: bool,
@@ -64,6 +66,7 @@ async def _demo(
             "demo",
             temporal_port=temporal_port,
             temporal_ui_port=temporal_ui_port,
+            api_port=api_port,
             servers=options,
             standins=() if options else _STANDINS,
             report=note,
@@ -92,6 +95,8 @@ async def _show(crew: Crew, settings: Settings, *, yes: bool) -> ExitCode:
         say(f"server {name} at {url}")
     workflow_id = await _begin(client, settings.data_dir / "demo" / "workflow-id")
     await crew.worker_is_there(client)
+    await crew.open_api()
+    say(f"decide here, or at {crew.api_url}/review\n")
     code: ExitCode = await _shown().show(here, client, workflow_id, yes=yes)
     return code
 

@@ -24,6 +24,19 @@ TemporalPort = Annotated[
         help="Default: 7233, or any free one if that is in use; 0: any free one.",
     ),
 ]
+ApiPort = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="Default: COMFYCHAIN_API_PORT, or 8800; 0: any free one."),
+]
+CrewApiPort = Annotated[
+    int | None,
+    typer.Option(
+        "--api-port",
+        min=0,
+        max=65535,
+        help="Default: COMFYCHAIN_API_PORT, or 8800, or any free one if that is in use; 0: any free one.",
+    ),
+]
 TemporalUiPort = Annotated[
     int | None,
     typer.Option(

@@ -25,6 +25,8 @@ class Running(BaseModel):
     pid: int
     temporal_address: str
     temporal_ui_url: str | None = None
+    api_url: str | None = None
+    """Where the API answers, or will soon."""
     pids: dict[str, int] = {}
     servers: dict[str, str] = {}
     """URLs by name."""

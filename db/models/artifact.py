@@ -57,6 +57,10 @@ class Artifact(Base):
     media_type: Mapped[str | None]
     text: Mapped[str | None]
     """The text of a text output."""
+    deleted_at: Mapped[datetime | None]
+    deleted_by: Mapped[str | None]
+    bytes_gone_at: Mapped[datetime | None]
+    """Since then the store has no object of its own for it; the row stays."""
 
     __table_args__ = (
         Index("idx_artifacts_workflow", "workflow_id"),
@@ -73,6 +77,16 @@ class Artifact(Base):
         ),
         Index("idx_artifacts_parent", "parent_artifact_id"),
         Index("idx_artifacts_sha256", "sha256"),
+        # Lists go from newest to oldest by time and id, and so do those filtered by approval or type.
+        Index("idx_artifacts_listed", "created_at", "id"),
+        Index("idx_artifacts_listed_by_approval", "approval_status", "created_at", "id"),
+        Index("idx_artifacts_listed_by_type", "file_type", "created_at", "id"),
+        Index(
+            "idx_artifacts_bytes_to_go",
+            "deleted_at",
+            sqlite_where=sql("deleted_at IS NOT NULL AND bytes_gone_at IS NULL"),
+            postgresql_where=sql("deleted_at IS NOT NULL AND bytes_gone_at IS NULL"),
+        ),
     )
 
 
@@ -104,6 +118,7 @@ class ArtifactTransfer(Base):
         Index("idx_transfers_source", "source_workflow_id"),
         Index("idx_transfers_target", "target_workflow_id"),
         Index("idx_transfers_status", "status"),
+        Index("idx_transfers_listed", "created_at", "id"),
     )
 
 

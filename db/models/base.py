@@ -4,7 +4,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import JSON as GenericJson
-from sqlalchemy import TIMESTAMP, BigInteger, Boolean, Dialect, Integer, MetaData, Text, TypeDecorator
+from sqlalchemy import (
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    Dialect,
+    Double,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -81,6 +91,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - the declarative base reads it as a plain mapping
         str: CleanText,
         int: Integer,
+        float: Double,
         bool: Boolean,
         datetime: UtcTimestamp,
         dict[str, Any]: Json,

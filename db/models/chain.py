@@ -47,11 +47,16 @@ class Chain(Base):
     started_by: Mapped[str] = mapped_column(server_default=text("''"))
     cancel_requested_at: Mapped[datetime | None]
     cancel_requested_by: Mapped[str | None]
+    deleted_at: Mapped[datetime | None]
+    """Since then nobody sees it; its files' bytes go after the grace time."""
+    deleted_by: Mapped[str | None]
 
     __table_args__ = (
         Index("idx_chains_temporal", "temporal_workflow_id"),
         Index("idx_chains_status", "status"),
         Index("idx_chains_started", text("started_at DESC")),
+        Index("idx_chains_listed", "started_at", "id"),
+        Index("idx_chains_named", "name", "started_at", "id"),
     )
 
 

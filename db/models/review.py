@@ -1,4 +1,4 @@
-"""What is asked of people, and what they decided."""
+"""What is asked of people, what they decided, and what they noted."""
 
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,9 @@ class ApprovalRequest(Base):
     due_at: Mapped[datetime | None]
     policy: Mapped[dict[str, Any]]
     decision_id: Mapped[str | None]
+    reminder_count: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often people were reminded of it."""
+    escalated_at: Mapped[datetime | None]
 
     __table_args__ = (
         Index(
@@ -62,3 +65,33 @@ class Decision(Base):
     picked: Mapped[list[str] | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
     decided_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (Index("idx_decisions_listed", "decided_at", "id"),)
+
+
+class Note(Base):
+    """A remark about one version of an artifact, perhaps pinned to a frame or a point of it."""
+
+    __tablename__ = "notes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"))
+    workflow_id: Mapped[str] = mapped_column(ForeignKey("workflows.id", ondelete="CASCADE"))
+    chain_id: Mapped[str | None] = mapped_column(ForeignKey("chains.id", ondelete="CASCADE"))
+    version: Mapped[int | None]
+    author: Mapped[str]
+    text: Mapped[str]
+    frame: Mapped[int | None]
+    """Counted from 0."""
+    x: Mapped[float | None]
+    y: Mapped[float | None]
+    """From the top left corner, 0 to 1."""
+    resolved_at: Mapped[datetime | None]
+    resolved_by: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=utcnow)
+
+    __table_args__ = (
+        Index("idx_notes_artifact", "artifact_id", "created_at"),
+        Index("idx_notes_workflow", "workflow_id", "created_at"),
+        Index("idx_notes_chain", "chain_id", "created_at"),
+    )

@@ -76,6 +76,7 @@ class StepRun(Base):
             postgresql_where=text("status IN ('queued', 'executing')"),
         ),
         Index("idx_workflows_queued", text("queued_at DESC")),
+        Index("idx_workflows_listed", "queued_at", "id"),
     )
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from comfyui.errors import execution_failure, is_out_of_memory, submission_refusal
 from comfyui.events import Event, parse_event
 from comfyui.history import HistoryEntry, parse_history_entry
-from comfyui.media import display_name, extension_of, file_type_of
 from comfyui.outputs import outputs_of
 from comfyui.queue import parse_queue
 from contracts.failures import ComfychainError, FailureCategory
+from contracts.media import display_name, extension_of, file_type_of
 from tests.comfyui.recordings import exchanges, histories, recording
 
 

@@ -1,0 +1,128 @@
+"""What a page shows of an artifact: the original where a browser may have it, a rendition, or a card."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from db.models import Artifact, Rendition
+
+#: What a browser shows by itself and cannot execute. Everything else is a download.
+INLINE = {
+    "image/png": "image",
+    "image/jpeg": "image",
+    "image/webp": "image",
+    "image/avif": "image",
+    "image/gif": "image",
+    "video/mp4": "video",
+    "video/webm": "video",
+    "audio/mpeg": "audio",
+    "audio/wav": "audio",
+    "audio/x-wav": "audio",
+    "audio/ogg": "audio",
+    "audio/flac": "audio",
+    "audio/mp4": "audio",
+}
+
+#: Pillow's modes that hold transparency.
+_ALPHA_MODES = frozenset({"RGBA", "LA", "PA", "RGBa", "La"})
+
+#: The size of what has not been measured: the box stands before the picture comes.
+_UNMEASURED = (16, 9)
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """``kind`` is image, video, audio, text or card. ``width`` and ``height`` are those of the original."""
+
+    kind: str
+    src: str
+    download: str
+    width: int
+    height: int
+    is_measured: bool
+    alpha: bool
+    rendition: str
+    """What is shown in place of the original, in words; '' for the original itself."""
+    card: str
+    """Why nothing is shown, for the kind card."""
+    text: str
+    thumbnail: Thumbnail | None
+    filmstrip: str
+    fps: float | None
+    frame_count: int | None
+    duration_seconds: float | None
+
+
+def download_url(artifact_id: str) -> str:
+    return f"/api/v1/artifacts/{artifact_id}/download"
+
+
+def rendition_url(artifact_id: str, kind: str) -> str:
+    return f"/api/v1/artifacts/{artifact_id}/renditions/{kind}"
+
+
+def thumbnail(artifact: Artifact, made: Mapping[str, Rendition]) -> Thumbnail | None:
+    found = made.get("thumbnail")
+    if found is None or found.state != "made":
+        return None
+    return Thumbnail(rendition_url(artifact.id, "thumbnail"), found.width or 256, found.height or 256)
+
+
+def shown(artifact: Artifact, made: Mapping[str, Rendition]) -> Shown:
+    """How to show ``artifact``, of which the renditions ``made`` exist or are wanted."""
+    known = artifact.metadata_ or {}
+    kind, rendition, card, src = _choose(artifact, made)
+    proxy = made.get("proxy")
+    width, height = _positive(known.get("width")), _positive(known.get("height"))
+    if (width is None or height is None) and proxy is not None:
+        width, height = _positive(proxy.width), _positive(proxy.height)
+    filmstrip = made.get("filmstrip")
+    return Shown(
+        kind=kind,
+        src=src,
+        download=download_url(artifact.id),
+        width=width or _UNMEASURED[0],
+        height=height or _UNMEASURED[1],
+        is_measured=width is not None and height is not None,
+        alpha=known.get("mode") in _ALPHA_MODES or known.get("has_alpha") is True,
+        rendition=rendition,
+        card=card,
+        text=artifact.text or "",
+        thumbnail=thumbnail(artifact, made),
+        filmstrip=rendition_url(artifact.id, "filmstrip") if filmstrip and filmstrip.state == "made" else "",
+        fps=_number(known.get("fps")),
+        frame_count=_positive(known.get("frame_count")),
+        duration_seconds=_number(known.get("duration_seconds")),
+    )
+
+
+def _choose(artifact: Artifact, made: Mapping[str, Rendition]) -> tuple[str, str, str, str]:
+    """(kind, rendition, card, src)."""
+    if artifact.text is not None:
+        return "text", "", "", ""
+    proxy = made.get("proxy")
+    if proxy is not None and proxy.state == "made":
+        kind = "video" if (proxy.media_type or "").startswith("video/") else "image"
+        return kind, "a proxy that the browser can show", "", rendition_url(artifact.id, "proxy")
+    if artifact.media_type in INLINE:
+        return INLINE[artifact.media_type], "", "", f"{download_url(artifact.id)}?inline=true"
+    if proxy is not None and proxy.state == "pending":
+        return "card", "", "A version that the browser can show is being made.", ""
+    return "card", "", "The browser cannot show this kind of file. Download it to look at it.", ""
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if value > 0 else None
