@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from activities.copying import copy_out
-from db import stored
+from db import renditions, stored
 from db.session import Database
 from db.stored import StoredFile
 from storage.errors import ObjectCorrupt, ObjectNotFound
@@ -41,6 +41,7 @@ class Finding:
 @dataclass
 class Report:
     rows_checked: int = 0
+    renditions_checked: int = 0
     objects_checked: int = 0
     bytes_read: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -70,6 +71,7 @@ class Fsck:
     async def run(self) -> Report:
         for kind in _KINDS:
             await self._check_rows(kind)
+        await self._check_renditions()
         await self._check_objects()
         return self._report
 
@@ -88,6 +90,31 @@ class Fsck:
             if len(files) < _PAGE:
                 return
             after = files[-1].id
+
+    async def _check_renditions(self) -> None:
+        """What is lost of them is made again, and nothing of them is worth keeping."""
+        after = ("", "")
+        while True:
+            async with self._database.read() as session:
+                made = await renditions.stored_page(session, after, _PAGE)
+            for row in made:
+                self._report.renditions_checked += 1
+                key = row.key or ""
+                problem = await self._problem(key, row.sha256 or "", row.size_bytes or 0)
+                if problem is None:
+                    continue
+                repair = ""
+                if self._repair:
+                    await self._store.delete(key)
+                    async with self._database.write() as session:
+                        await renditions.want_again(session, row.artifact_id, row.kind, datetime.now(UTC))
+                    repair = "a worker makes it again"
+                self._report.findings.append(
+                    Finding(problem[0], key, problem[1], "rendition", f"{row.artifact_id} {row.kind}", repair)
+                )
+            if len(made) < _PAGE:
+                return
+            after = (made[-1].artifact_id, made[-1].kind)
 
     async def _problem(self, key: str, sha256: str, size_bytes: int) -> tuple[Kind, str] | None:
         """What is wrong with an object, read to its end; None if it is whole."""

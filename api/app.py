@@ -14,14 +14,18 @@ from api import (
     openapi,
     ping,
     problems,
+    renditions,
+    review,
     servers,
     tokens,
     transfers,
     webhooks,
     workflows,
 )
+from api.access import login
 from api.access.guard import Guard
 from api.backend import Backend
+from api.idempotency import Idempotency
 
 PREFIX = "/api/v1"
 
@@ -36,6 +40,7 @@ NOUNS = (
     links,
     notes,
     ping,
+    renditions,
     servers,
     tokens,
     transfers,
@@ -58,9 +63,13 @@ def create_app(backend: Backend) -> FastAPI:
     )
     app.state.backend = backend
     problems.install(app)
+    # What is added last is asked first.
+    app.add_middleware(Idempotency, prefix=PREFIX)
     app.add_middleware(Guard, options=backend.options)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=PREFIX)
         app.include_router(noun.router, include_in_schema=False)
     openapi.describe(app, NOUNS, PREFIX)
+    review.install(app)
+    app.include_router(login.router)
     return app

@@ -87,8 +87,11 @@ async def retry_chain(
     if wanted is not None:
         await _refuse_other_step(house, actor, chain_id, wanted, ("failed",))
     temporal = await house.temporal()
+    has_ended = chain.status in chains.CLOSED
+    if has_ended:
+        await chain_workflow.see_to_end(temporal, workflow_id)
     # A workflow that was terminated could not close its chain.
-    if chain.status in chains.CLOSED or not await chain_workflow.is_running(temporal, workflow_id):
+    if has_ended or not await chain_workflow.is_running(temporal, workflow_id):
         again = ChainInput(retry_of=workflow_id, started_by=actor.name)
         await chain_workflow.start(temporal, workflow_id, again)
         return _told(chain)

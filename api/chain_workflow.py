@@ -1,5 +1,6 @@
 """A chain's workflow in Temporal: starting it, telling it something, and whether it still runs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,6 +56,22 @@ async def is_running(temporal: Client, workflow_id: str) -> bool:
     async with _answering():
         status = await _status(temporal.get_workflow_handle(workflow_id))
     return status in _RUNNING
+
+
+async def see_to_end(temporal: Client, workflow_id: str) -> None:
+    """Wait a moment for a workflow whose last words are written already: its row is closed before it is.
+
+    Raises ``ComfychainError`` (server_busy).
+    """
+    async with _answering():
+        try:
+            async with asyncio.timeout(_PATIENCE.total_seconds()):
+                await temporal.get_workflow_handle(workflow_id).result()
+        except (TimeoutError, WorkflowFailureError):
+            return
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
 
 
 async def how_it_failed(temporal: Client, workflow_id: str) -> ApplicationError | None:

@@ -34,6 +34,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Beside every success, these are as final; anything else may be otherwise next time, and is done again.
 _FINAL = frozenset({404, 409, 422})
 _MAX_ANSWER_BYTES = 1 << 20
+_MAX_UNREAD_BYTES = 1 << 20
 _KEPT_HEADERS = ("content-type", "location")
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ class Idempotency:
         async def keep_and_send(message: Message) -> None:
             nonlocal kept
             answer.take(message)
-            if answer.is_whole and answer.is_final and fingerprint.sha256 is not None:
+            if answer.is_whole and answer.may_be_kept:
+                await _finish(request, fingerprint, receive)
+            if answer.is_whole and answer.may_be_kept and fingerprint.sha256 is not None:
                 async with house.database.write() as session:
                     await idempotency.keep(
                         session,
@@ -129,19 +132,23 @@ class _Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     is_whole: bool = False
+    is_secret: bool = False
+    """It says so (``Cache-Control: no-store``): a new token must not be kept anywhere, here either."""
 
     def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = Headers(raw=message["headers"])
+            self.is_secret = "no-store" in headers.get("cache-control", "")
             self.headers = {name: headers[name] for name in _KEPT_HEADERS if name in headers}
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
             self.is_whole = not message.get("more_body", False)
 
     @property
-    def is_final(self) -> bool:
-        return (200 <= self.status < 300 or self.status in _FINAL) and len(self.body) <= _MAX_ANSWER_BYTES
+    def may_be_kept(self) -> bool:
+        is_final = 200 <= self.status < 300 or self.status in _FINAL
+        return is_final and not self.is_secret and len(self.body) <= _MAX_ANSWER_BYTES
 
     def as_json(self) -> dict[str, Any]:
         return {"headers": self.headers, "body": self.body.decode()}
@@ -185,6 +192,18 @@ class _Fingerprint:
             # Its route refuses it for the same reason; until then any hash of it will do.
             self._form = None
             self._digest.update(piece)
+
+
+async def _finish(request: Request, fingerprint: _Fingerprint, receive: Receive) -> None:
+    """Read what a route has left of a short body, as those do that expect none."""
+    announced = request.headers.get("content-length", "0")
+    is_short = announced.isdecimal() and int(announced) <= _MAX_UNREAD_BYTES
+    if not is_short or "transfer-encoding" in request.headers:
+        return
+    while fingerprint.sha256 is None:
+        message = await receive()
+        if message["type"] != "http.request":
+            return
 
 
 async def _repeated(request: Request, first: IdempotencyKey) -> Response:

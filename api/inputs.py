@@ -34,8 +34,8 @@ _QUOTA_WINDOW = timedelta(days=1)
 )
 async def upload_input(request: Request, house: House, actor: Writer, response: Response) -> InputDetail:
     """Store a file for runs; the same bytes are kept once."""
-    await _check_quota(house)
-    async with uploads.received(request, house.store, max_bytes=house.options.upload_max_bytes) as upload:
+    max_bytes = min(house.options.upload_max_bytes, await _left_bytes(house))
+    async with uploads.received(request, house.store, max_bytes=max_bytes) as upload:
         row, is_new = await take_in(house, upload)
     response.status_code = 201 if is_new else 200
     return _detail(row)
@@ -85,15 +85,18 @@ async def take_in(house: Backend, upload: uploads.Upload) -> tuple[InputFile, bo
     return row, True
 
 
-async def _check_quota(house: Backend) -> None:
+async def _left_bytes(house: Backend) -> int:
+    """How much of the day's quota is left. Raises ``ComfychainError`` (storage_full) if nothing is."""
     async with house.database.read() as session:
         used_bytes = await input_files.bytes_since(session, datetime.now(UTC) - _QUOTA_WINDOW)
-    if used_bytes >= house.options.input_quota_bytes:
+    left_bytes = house.options.input_quota_bytes - used_bytes
+    if left_bytes <= 0:
         raise ComfychainError(
             FailureCategory.STORAGE_FULL,
             f"inputs of {used_bytes} bytes were uploaded in the last day; that is the quota",
             hint="try again later, or let an operator raise it",
         )
+    return left_bytes
 
 
 async def _found(house: Backend, input_id: str) -> InputFile:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.access import Actor, Scope, require
@@ -44,8 +44,15 @@ async def list_links(
 
 
 @router.post("/reviewer-links", status_code=201)
-async def create_link(asked: CreateReviewerLink, actor: Admin, house: House) -> ReviewerLinkCreated:
-    """Whoever has the link sees the one thing, decides about it and writes notes, as ``reviewer``."""
+async def create_link(
+    asked: CreateReviewerLink, actor: Admin, house: House, response: Response
+) -> ReviewerLinkCreated:
+    """Whoever has the link sees the one thing, decides about it and writes notes, as ``reviewer``.
+
+    The answer holds the link; it is kept nowhere, so an ``Idempotency-Key`` does not bring it back: the same
+    request again makes another link.
+    """
+    response.headers["Cache-Control"] = "no-store"
     now = datetime.now(UTC)
     expires_at = asked.expires_at or now + LASTS
     if not now < expires_at <= now + LASTS_AT_MOST:

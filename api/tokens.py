@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from api.access import Actor, Scope, require
 from api.access.tokens import mint
@@ -37,8 +37,10 @@ async def list_tokens(
 
 
 @router.post("/tokens", status_code=201)
-async def create_token(asked: CreateToken, actor: Admin, house: House) -> TokenCreated:
-    """The answer holds the token; it is shown this once and kept nowhere."""
+async def create_token(asked: CreateToken, actor: Admin, house: House, response: Response) -> TokenCreated:
+    """The answer holds the token; it is shown this once and kept nowhere, so an ``Idempotency-Key`` does not
+    bring it back: the same request again makes another token."""
+    response.headers["Cache-Control"] = "no-store"
     now = datetime.now(UTC)
     if asked.expires_at is not None and asked.expires_at <= now:
         raise ComfychainError(FailureCategory.INVALID_INPUT, "expires_at lies in the past")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import data_path, demo, orchestration, result, waiting, width, writers
+from benchmarks import data_path, demo, orchestration, result, thumbnails, waiting, width, writers
 from benchmarks.result import Result
 
 #: Measures in the given empty folder.
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writers": writers.measure,
     "waiting": waiting.measure,
     "demo": demo.measure,
+    "thumbnails": thumbnails.measure,
 }
 
 _RESULTS = Path(__file__).parent / "results.json"

@@ -36,10 +36,15 @@ class ApprovalPolicy(Block):
     """How a person is asked about a step's outputs. `approval: true` is this block with its defaults."""
 
     timeout_seconds: Seconds = Field(
-        7 * 86400.0, alias="timeout", description="How long to wait for a decision, in seconds or as 48h, 7d."
+        7 * 86400.0,
+        alias="timeout",
+        description="How long to wait for a decision, in seconds or as 48h, 7d. When half of it has passed, "
+        "webhooks are told once more (`chain.reminder`).",
     )
     on_timeout: TimeoutAction = Field(
-        "hold", description="What an expired wait means: keep waiting, approve, reject, or escalate."
+        "hold",
+        description="What an expired wait means: keep waiting, approve, reject, or escalate, which keeps "
+        "waiting and tells webhooks that nobody has decided (`chain.escalated`).",
     )
     on_rejected: Literal["stop", "skip", "regenerate"] = Field(
         "stop", description="What a rejection means: the step fails, is skipped, or is rendered again."

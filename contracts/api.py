@@ -338,6 +338,29 @@ class NoteDetail(Answer):
     """It was written on an earlier version than the one asked about, and is still open."""
 
 
+RenditionKind = Literal["thumbnail", "filmstrip", "waveform", "proxy"]
+
+
+class RenditionDetail(Answer):
+    """Something smaller or playable that is shown in place of an artifact's own file."""
+
+    kind: RenditionKind
+    """A filmstrip is twelve frames of equal width beside each other. A proxy is a WebP or an MP4; that of the
+    first picture of a sequence is the sequence as a film."""
+    state: Literal["pending", "made", "failed", "impossible"]
+    media_type: str | None = None
+    width: int | None = None
+    height: int | None = None
+    size_bytes: int | None = None
+    sha256: str | None = None
+    error: str | None = None
+    """Why there is none, or what went wrong with the last try."""
+    created_at: datetime
+    made_at: datetime | None = None
+    url: str | None = None
+    """Where its bytes are, once it is made: a path on this host."""
+
+
 class EventMessage(Answer):
     """One event of the audit trail; ``seq`` is the SSE id."""
 
@@ -383,7 +406,7 @@ class StartChain(Command):
     labels: dict[str, str] = Field(default_factory=dict)
     paused: bool = False
     workflow_id: str | None = Field(default=None, min_length=1, max_length=200)
-    """None: made from the chain's name. One that a chain has already is refused (already_used)."""
+    """None: made from the chain's name. One that a chain has already is refused (conflict)."""
 
 
 class ChainStarted(Answer):

@@ -126,13 +126,16 @@ async def standalone_settings(session: AsyncSession) -> list[str]:
 async def bytes_gone(session: AsyncSession, artifact_ids: Sequence[str], *, now: datetime) -> None:
     """Note that the bytes of these deleted artifacts, and of their renditions, have left the store."""
     await session.execute(delete(Rendition).where(Rendition.artifact_id.in_(artifact_ids)))
-    await session.execute(
+    gone = await session.scalars(
         update(Artifact)
-        .where(Artifact.id.in_(artifact_ids), Artifact.deleted_at.is_not(None))
+        .where(
+            Artifact.id.in_(artifact_ids), Artifact.deleted_at.is_not(None), Artifact.bytes_gone_at.is_(None)
+        )
         .values(bytes_gone_at=now)
+        .returning(Artifact.id)
         .execution_options(synchronize_session=False)
     )
-    for artifact_id in artifact_ids:
+    for artifact_id in gone.all():
         await audit.record(session, "", "bytes_gone", artifact_id=artifact_id)
 
 

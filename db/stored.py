@@ -57,7 +57,11 @@ async def known_keys(session: AsyncSession, keys: Sequence[str]) -> set[str]:
         union_all(
             select(Artifact.key).where(Artifact.key.in_(keys), Artifact.bytes_gone_at.is_(None)),
             select(InputFile.key).where(InputFile.key.in_(keys)),
-            select(Rendition.key).where(Rendition.key.in_(keys)),
+            # By the artifact's id, which the key begins its last part with: only that is indexed.
+            select(Rendition.key).where(
+                Rendition.artifact_id.in_({key.rsplit("/", 1)[-1].split(".", 1)[0] for key in keys}),
+                Rendition.key.in_(keys),
+            ),
         )
     )
     return {str(key) for key in rows}

@@ -76,6 +76,15 @@ def input_key(tenant: str, project: str, input_id: str, extension: str) -> str:
     )
 
 
+def rendition_key(artifact_key: str, kind: str, extension: str) -> str:
+    """``{artifact's key without its extension}.{kind}.{extension}``: beside the artifact, and never another's
+    key, since an artifact's own name has one dot. Raises ``InvalidRequest``.
+    """
+    folder, slash, name = check_key(artifact_key).rpartition("/")
+    stem = name.split(".", 1)[0]
+    return check_key(f"{folder}{slash}{stem}.{_checked('kind', kind)}.{_checked_extension(extension)}")
+
+
 def slug(text: str) -> str:
     """A key part that a person recognises: lower case, anything else a hyphen, at most 64 characters.
 

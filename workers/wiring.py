@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from temporalio.client import Client
 
 from activities.deciding import Deciding
+from activities.egress import Egress
 from activities.files import Files
 from activities.library import Library
+from activities.mailing import MailServer
+from activities.notifying import Notifier
 from activities.opening import ChainOpening
 from activities.outbox import Outbox
 from activities.preparing import Preparing
+from activities.reaping import Reaping
 from activities.rendering import Rendering
+from activities.renditions import Renditions
 from activities.servers import Servers
 from activities.settling import Settling
 from activities.stopping import Stopping
@@ -98,6 +103,9 @@ class Household:
     activities: list[object]
     outbox: Outbox
     servers: Servers
+    renditions: Renditions
+    reaping: Reaping
+    notifier: Notifier
 
 
 def furnish(resources: Resources, temporal: Client) -> Household:
@@ -127,4 +135,27 @@ def furnish(resources: Resources, temporal: Client) -> Household:
         ],
         outbox=outbox,
         servers=resources.servers,
+        renditions=Renditions(database, resources.store),
+        reaping=Reaping(database, resources.store, resources.settings.deletion_grace_seconds),
+        notifier=_notifier(resources),
+    )
+
+
+def _notifier(resources: Resources) -> Notifier:
+    settings = resources.settings
+    mail = None
+    if settings.smtp_host is not None:
+        mail = MailServer(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            sender=settings.smtp_from,
+            security=settings.smtp_security,
+            user=settings.smtp_user,
+            password=settings.smtp_password,
+        )
+    return Notifier(
+        resources.database,
+        Egress(settings.webhook_allowed_hosts),
+        mail,
+        settings.api_url(settings.api_port),
     )

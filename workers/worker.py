@@ -1,4 +1,4 @@
-"""The worker process: runs workflows and activities, watches the servers and rings the outbox."""
+"""The worker process: runs workflows and activities, and its duties beside them."""
 
 import asyncio
 import logging
@@ -76,7 +76,13 @@ async def run_worker(
         client = await connect_temporal(settings)
         household = furnish(resources, client)
         await household.servers.look()
-        duties = [asyncio.create_task(household.servers.watch()), asyncio.create_task(household.outbox.run())]
+        duties = [
+            asyncio.create_task(household.servers.watch()),
+            asyncio.create_task(household.outbox.run()),
+            asyncio.create_task(household.renditions.run()),
+            asyncio.create_task(household.reaping.run()),
+            asyncio.create_task(household.notifier.run()),
+        ]
         try:
             async with build_worker(client, household):
                 logger.info("working on %s", client.service_client.config.target_host)

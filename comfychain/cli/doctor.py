@@ -71,7 +71,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 async def _checks(data_dir: Path | None) -> list[Check]:
     settings = settings_for(data_dir)
-    found = [await _temporal(settings), _sqlite(settings), _disk(settings), _ffprobe()]
+    found = [await _temporal(settings), _sqlite(settings), _disk(settings), _ffmpeg()]
     try:
         async with open_resources(settings) as resources:
             found.append(await _database(resources.database))
@@ -126,11 +126,16 @@ def _disk(settings: Settings) -> Check:
     return Check("disk", "ok", detail)
 
 
-def _ffprobe() -> Check:
-    path = shutil.which("ffprobe")
-    if path is None:
-        return Check("ffprobe", "ok", "not installed; nothing needs it yet")
-    return Check("ffprobe", "ok", path)
+def _ffmpeg() -> Check:
+    missing = [name for name in ("ffmpeg", "ffprobe") if shutil.which(name) is None]
+    if missing:
+        return Check(
+            "ffmpeg",
+            "warning",
+            f"{' and '.join(missing)} not found: films, sounds and OpenEXR have no thumbnails and no proxies",
+            "install it (Debian: apt install ffmpeg), then start the worker anew",
+        )
+    return Check("ffmpeg", "ok", str(shutil.which("ffmpeg")))
 
 
 async def _servers(resources: Resources) -> list[Check]:

@@ -49,7 +49,8 @@ def fsck(
             if finding.repair:
                 say(f"  {finding.repair}")
         note(
-            f"{report.rows_checked} rows and {report.objects_checked} objects checked, "
+            f"{report.rows_checked} rows, {report.renditions_checked} renditions and "
+            f"{report.objects_checked} objects checked, "
             f"{size(report.bytes_read)} read: {len(report.findings)} findings"
         )
     if report.findings:

@@ -114,7 +114,7 @@ class AsyncTemporalClient:
         try:
             await self._client.start_workflow(CHAIN_WORKFLOW, message, id=id, task_queue=TASK_QUEUE)
         except WorkflowAlreadyStartedError:
-            raise Conflict("already_used", f"a chain already runs as {id}") from None
+            raise Conflict("conflict", f"a chain already runs as {id}") from None
         except RPCError as error:
             raise _error_of(error, id) from error
         return id

@@ -31,6 +31,7 @@ NAMES = {
         "idle_processor_time_per_waiting_chain",
     },
     "demo": {"demo_first_step_starts", "demo_done"},
+    "thumbnails": {"thumbnail_of_4k_png_vs_pillow_decode"},
 }
 
 

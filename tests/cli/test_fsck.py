@@ -13,7 +13,8 @@ from sqlalchemy import select
 from activities.files import Files
 from activities.fsck import Finding, Fsck, Report
 from contracts.files import FileRef
-from db.models import Artifact, AuditEvent, StepRun
+from db import renditions
+from db.models import Artifact, AuditEvent, Rendition, StepRun
 from db.session import Database
 from db.stored import DAMAGE_KEY
 from storage.errors import ObjectNotFound
@@ -166,3 +167,62 @@ async def test_an_artifact_whose_bytes_are_lost_is_marked_until_they_are_back(pl
     assert await place.actions() == ["bytes_missing", "bytes_restored"]
     await place.check(repair=True)
     assert len(await place.actions()) == 2
+
+
+async def rendition(place: Place) -> Rendition:
+    async with place.database.read() as session:
+        row = await renditions.get(session, "artifact", "thumbnail")
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize("damage", ["lost", "rotten"])
+async def test_a_rendition_is_no_orphan_and_a_damaged_one_is_made_again(place: Place, damage: str) -> None:
+    now, folder = datetime.now(UTC), "default/default/run/step"
+    key = f"{folder}/artifact.thumbnail.webp"
+    original = await place.store.put(f"{folder}/artifact.txt", b"original")
+    small = await place.store.put(key, b"small")
+    async with place.database.write() as session:
+        session.add(StepRun(id="run", workflow_name="graph", status="completed", queued_at=now))
+        await session.flush()
+        session.add(
+            Artifact(
+                id="artifact",
+                workflow_id="run",
+                filename="x.txt",
+                local_filename="artifact.txt",
+                local_path=str(place.store.local_path(original.key)),
+                file_type="text",
+                file_size=original.size_bytes,
+                sha256=original.sha256,
+                key=original.key,
+            )
+        )
+        await session.flush()
+        session.add(
+            Rendition(
+                artifact_id="artifact",
+                kind="thumbnail",
+                state="made",
+                key=key,
+                size_bytes=small.size_bytes,
+                sha256=small.sha256,
+                next_try_at=now,
+            )
+        )
+    past = time.time() - TWO_HOURS
+    os.utime(place.store.local_path(key), (past, past))
+    report = await place.check(repair=True)
+    assert (report.findings, report.rows_checked, report.renditions_checked) == ([], 1, 1)
+    if damage == "lost":
+        await place.store.delete(key)
+    else:
+        place.rot(key, "rotten")
+    found = only(await place.check())
+    assert (found.row_kind, found.row_id) == ("rendition", "artifact thumbnail")
+    assert (await rendition(place)).state == "made"
+    assert only(await place.check(repair=True)).repair == "a worker makes it again"
+    row = await rendition(place)
+    assert (row.state, row.tries) == ("pending", 0)
+    assert (await place.check()).findings == []
+    assert not place.quarantine.exists()

@@ -249,6 +249,17 @@ def test_the_doctor_says_what_is_missing_and_ends_with_1(
     assert states["database"] == "ok"
 
 
+def test_the_doctor_says_what_goes_without_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYCHAIN_TEMPORAL_ADDRESS", "127.0.0.1:9")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    checks = {
+        check["name"]: check for check in Data(tmp_path / "data")("doctor", "--json").document["checks"]
+    }
+    assert checks["ffmpeg"]["state"] == "warning"
+    assert "no thumbnails" in checks["ffmpeg"]["detail"]
+    assert "apt install ffmpeg" in checks["ffmpeg"]["hint"]
+
+
 def test_without_temporal_a_run_says_how_to_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMFYCHAIN_TEMPORAL_ADDRESS", "127.0.0.1:9")
     answer = Data(tmp_path / "data")("chain", "run", "two-frames")

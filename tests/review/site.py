@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -86,11 +87,11 @@ class Site:
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
     """The first true answer of ``condition``."""
-    async with asyncio.timeout(_PATIENCE_SECONDS):
-        while not (answer := await condition()):
-            await asyncio.sleep(0.02)
-        return answer
-    raise AssertionError(f"waited in vain: {what}")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (answer := await condition()):
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        await asyncio.sleep(0.02)
+    return answer
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contracts.failures import FailureCategory
 from storage.errors import InvalidRequest
-from storage.keys import artifact_key, check_key, input_key, slug
+from storage.keys import artifact_key, check_key, input_key, rendition_key, slug
 from storage.store import Store
 
 GOOD = [
@@ -148,3 +148,23 @@ def test_an_id_that_is_none_is_refused(position: int, part: str) -> None:
     parts[position] = part
     with pytest.raises(InvalidRequest):
         artifact_key(*parts)
+
+
+def test_a_rendition_lies_beside_its_artifact_under_a_name_that_no_artifact_has() -> None:
+    artifact = artifact_key("default", "default", "run", "Edit", "7c9e6679", "png")
+    assert rendition_key(artifact, "thumbnail", "webp") == "default/default/run/edit/7c9e6679.thumbnail.webp"
+    assert rendition_key("a.tar.gz", "proxy", "mp4") == "a.proxy.mp4"
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "extension"),
+    [
+        ("../a.png", "proxy", "mp4"),
+        ("a/b.png", "../x", "mp4"),
+        ("a/b.png", "proxy", "m/p4"),
+        ("a/b.png", "", "x"),
+    ],
+)
+def test_a_rendition_has_no_way_out_of_the_store(key: str, kind: str, extension: str) -> None:
+    with pytest.raises(InvalidRequest):
+        rendition_key(key, kind, extension)

@@ -119,6 +119,8 @@ export class Transport extends EventTarget {
   }
 
   #at(seconds) {
+    // A frame from before a seek may be told of after it was asked for: it is not where one is.
+    if (this.lead.seeking || (this.lead.paused && Math.abs(seconds - this.lead.currentTime) > 1 / this.fps)) return;
     this.frame = Math.floor(seconds * this.fps + 0.001);
     this.#told();
   }

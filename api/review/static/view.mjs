@@ -107,10 +107,12 @@ export class View extends EventTarget {
     const margin = 32;
     this.x = Math.min(box.width - margin, Math.max(margin - this.width * this.scale, this.x));
     this.y = Math.min(box.height - margin, Math.max(margin - this.height * this.scale, this.y));
+    // On whole pixels of the screen, or 1:1 would be blurred.
+    const snapped = (length) => Math.round(length * window.devicePixelRatio) / window.devicePixelRatio;
     for (const [stage, plane] of this.#stages) {
       plane.style.width = `${this.width}px`;
       plane.style.height = `${this.height}px`;
-      plane.style.transform = `translate(${this.x}px, ${this.y}px) scale(${this.scale})`;
+      plane.style.transform = `translate(${snapped(this.x)}px, ${snapped(this.y)}px) scale(${this.scale})`;
       plane.style.setProperty("--cc-inverse", String(1 / this.scale));
       plane.classList.toggle("cc-pixels", this.scale * window.devicePixelRatio >= 2);
       // A fitted picture lets a finger scroll the page; an enlarged one is dragged.

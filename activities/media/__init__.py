@@ -1,0 +1,1 @@
+"""Looking into pictures, films and sounds, which are hostile until checked: in other processes, confined."""
