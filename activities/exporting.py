@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.copying import copy_out, measure, publish, taken
 from activities.stripping import strip_metadata
 from contracts.failures import ComfychainError, FailureCategory
-from db import attempts, steps
-from db.models import Artifact, Attempt, Chain, StepRun
+from db import attempts, notes, steps
+from db.models import Artifact, Attempt, Chain, Note, StepRun
 from db.session import Database
 from storage.store import Store
 
@@ -44,6 +44,7 @@ class _Planned:
     artifact: Artifact
     step: StepRun
     attempt: Attempt | None
+    notes: list[Note]
 
 
 async def export_chain(
@@ -86,12 +87,14 @@ async def export_chain(
 async def _plan(session: AsyncSession, chain: Chain, template: str) -> list[_Planned]:
     runs = await steps.for_chain(session, chain.id)
     outputs = await steps.outputs_of(session, [run.id for run in runs])
+    noted = await notes.of_takes(session, [run.id for run in runs])
     planned = [
         _Planned(
             file_name(template, _fields(chain, run, artifact)),
             artifact,
             run,
             await attempts.get(session, artifact.attempt_id) if artifact.attempt_id else None,
+            [note for note in noted.get((run.id, artifact.take), []) if note.artifact_id == artifact.id],
         )
         for run in runs
         for _, members in sorted(outputs[run.id].slots.items())
@@ -250,6 +253,7 @@ def _entry(item: _Planned, sha256: str, size_bytes: int) -> dict[str, Any]:
         "approval_status": artifact.approval_status,
         "approved_by": artifact.approved_by,
         "approved_at": artifact.approved_at.isoformat() if artifact.approved_at else None,
+        "notes": [_note(note) for note in item.notes],
         "made_by": None
         if attempt is None
         else {
@@ -264,6 +268,18 @@ def _entry(item: _Planned, sha256: str, size_bytes: int) -> dict[str, Any]:
             "node_classes": attempt.node_classes,
             "models": attempt.models,
         },
+    }
+
+
+def _note(note: Note) -> dict[str, Any]:
+    return {
+        "author": note.author,
+        "text": note.text,
+        "frame": note.frame,
+        "x": note.x,
+        "y": note.y,
+        "resolved_by": note.resolved_by,
+        "created_at": note.created_at.isoformat(),
     }
 
 

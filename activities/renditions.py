@@ -31,7 +31,7 @@ from storage.threads import in_thread
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 30.0
 #: An artifact's time is taken before its transaction ends, and hosts' clocks differ.
-_OVERLAP = timedelta(minutes=10)
+_OVERLAP = timedelta(minutes=2)
 _MOST_AT_ONCE = 4
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ class Renditions:
         async with self._database.read() as session:
             unseen = await rows.unseen_since(session, since)
             cursor, seen_all = self._cursor, self._seen_all
-            if not unseen and not seen_all:
+            # Old ones wait until nothing else does, and are never many in a row.
+            if not unseen and not seen_all and not await rows.has_due(session, kinds.QUICK, now):
                 look = await rows.unseen_before(session, cursor)
                 unseen, cursor, seen_all = look.unseen, look.cursor, look.cursor is None
         if unseen:
@@ -132,18 +133,9 @@ class Renditions:
             frames = await rows.frames(session, wanted.artifact_id)
             is_edit = bool(frames) and await rows.is_edit(session, wanted.artifact_id)
         leads = bool(frames) and frames[0][0] == wanted.artifact_id
-        source = await self._original(wanted.key, folder)
-        sources = [source]
-        if leads and wanted.kind == kinds.PROXY:
-            sources = [await self._original(key, folder) for _, key in frames]
-        rendering = await kinds.render(
-            wanted.kind,
-            source,
-            wanted.file_type,
-            wanted.extension,
-            sources if len(sources) > 1 else (),
-            folder,
-        )
+        keys = [key for _, key in frames] if leads and wanted.kind == kinds.PROXY else [wanted.key]
+        sources = [await self._original(key, folder) for key in keys]
+        rendering = await kinds.render(wanted.kind, sources, wanted.file_type, wanted.extension, folder)
         made = await self._stored(wanted, rendering)
         now = datetime.now(UTC)
         async with self._database.write() as session:

@@ -250,9 +250,9 @@ async def edit(
         given,
         actor=actor.name,
         approve=approve,
-        bell_ringer=bell.owner,
+        bell=bell,
     )
-    delivered = await bell.ring() if approve else True
+    delivered = await bell.ring()
     tasks.add_task(bell.write_down)
     async with house.database.read() as session:
         question = await _question_of(session, new)

@@ -40,6 +40,7 @@ async def decide(backend: Backend, actor: Actor, wanted: Decide, tasks: Backgrou
             if answer.accepted and answer.decision_id
             else None
         )
+        await bell.take(session)
     if decided is None:
         raise refusal(answer)
     delivered = await bell.ring()

@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Response
-from pydantic import AwareDatetime
 from starlette.responses import StreamingResponse
 
 from api import decision_export
@@ -19,6 +18,7 @@ from contracts.api import (
     DecisionAccount,
     DecisionDetail,
     DecisionResults,
+    Moment,
     Page,
     RequestDetail,
 )
@@ -43,8 +43,8 @@ def wanted_decisions(
     workflow_id: Annotated[str | None, Query(description="A step run's id.")] = None,
     decided_by: str | None = None,
     verdict: Verdict | None = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> Wanted:
     return Wanted(
         chain=chain,

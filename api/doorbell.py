@@ -10,6 +10,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -29,17 +30,22 @@ logger = logging.getLogger(__name__)
 
 
 class Doorbell:
-    """Of one transaction: give ``owner`` to it as ``bell_ringer``, then ``ring``, then ``write_down``."""
+    """Of one transaction: give ``owner`` to it as ``bell_ringer`` and ``take`` its messages at its end; once
+    it is committed ``ring``, and then ``write_down``."""
 
     def __init__(self, backend: Backend) -> None:
         self.owner = str(uuid.uuid4())
         self._backend = backend
+        self._messages: list[OutboxMessage] = []
         self._rung: list[tuple[OutboxMessage, Outcome]] = []
+
+    async def take(self, session: AsyncSession) -> None:
+        """In the transaction itself: to read them after it would cost the one who waits another one."""
+        self._messages = await outbox.leased(session, self.owner, datetime.now(UTC))
 
     async def ring(self) -> bool:
         """Whether nothing is left to deliver; False if Temporal does not answer, and a worker does it."""
-        async with self._backend.database.read() as session:
-            messages = await outbox.leased(session, self.owner, datetime.now(UTC))
+        messages = self._messages
         if not messages:
             return True
         try:

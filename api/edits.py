@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api import pictures
+from api.doorbell import Doorbell
 from contracts.api import EditChange
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.media import display_name, extension_of, file_type_of
@@ -47,9 +48,10 @@ async def replace_with(
     *,
     actor: str,
     approve: bool,
-    bell_ringer: str | None = None,
+    bell: Doorbell | None = None,
 ) -> tuple[Artifact, list[EditChange]]:
     """Make ``file`` the new version of ``old``, an artifact of ``step``; answers it with what it changes.
+    ``bell`` takes the message of an approval, for its owner to ring.
 
     Raises ``ComfychainError``: invalid_input for a file that is not what its name says or of another type
     than the original, the refusals of ``db.artifacts.edit``, and the store's errors. Nothing is left in the
@@ -94,8 +96,10 @@ async def replace_with(
                 actor=actor,
                 approve=approve,
                 now=datetime.now(UTC),
-                bell_ringer=bell_ringer,
+                bell_ringer=bell.owner if bell is not None else None,
             )
+            if bell is not None:
+                await bell.take(session)
     except ComfychainError:
         await store.delete(key)
         raise

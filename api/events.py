@@ -1,7 +1,9 @@
 """What happens, as it happens: the audit trail as Server-Sent Events, and as a list."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -23,6 +25,8 @@ EVENT_STREAM = "text/event-stream"
 _KEEP_ALIVE_SECONDS = 15
 #: A connection that takes nothing for so long is given up; its client resumes by id.
 _SEND_TIMEOUT_SECONDS = 30.0
+#: Then a stream ends, and its client, which comes back by id, is asked again who it is.
+_STREAM_SECONDS = 300.0
 _MAX_SEQ = 2**63 - 1
 
 logger = logging.getLogger(__name__)
@@ -116,9 +120,20 @@ class _EventStream(EventSourceResponse):
             logger.info("a listener took nothing for %s s; its connection is closed", self.send_timeout)
 
 
-def _stream(frames: AsyncIterator[bytes]) -> Response:
+async def _for_a_while(frames: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+    """What is due later than its time is not sent: it could be no business of the client any more."""
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + _STREAM_SECONDS
+    async with aclosing(frames):
+        async for piece in frames:
+            if clock() > ends_at:
+                return
+            yield piece
+
+
+def _stream(frames: AsyncGenerator[bytes, None]) -> Response:
     return _EventStream(
-        frames,
+        _for_a_while(frames),
         ping=_KEEP_ALIVE_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
         send_timeout=_SEND_TIMEOUT_SECONDS,

@@ -112,6 +112,7 @@ class Idempotency:
                         body_sha256=fingerprint.sha256,
                         status=answer.status,
                         answer=answer.as_json(),
+                        now=datetime.now(UTC),
                     )
                 kept = True
             await send(message)

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
 from starlette.responses import Response
 
-from contracts.api import MAX_PAGE
+from contracts.api import MAX_PAGE, Moment
 from contracts.failures import ComfychainError, FailureCategory
 from db.listing import RowPage, text_pattern
 from db.lists import MAX_LABELS, label_filters
@@ -26,8 +26,8 @@ class ListQuery(BaseModel):
         default=None, description="The `next` of the page before."
     )
     total: bool = Field(default=False, description="Count the whole list, too.")
-    since: AwareDatetime | None = Field(default=None, description="Not older than this.")
-    until: AwareDatetime | None = Field(default=None, description="Older than this.")
+    since: Moment | None = Field(default=None, description="Not older than this.")
+    until: Moment | None = Field(default=None, description="Older than this.")
 
     def filters(self) -> dict[str, Any]:
         """By the names that the listing has for them; what was not given is None."""

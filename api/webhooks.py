@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 
 from api.access import Actor, Scope, require
 from api.backend import Backend, backend
@@ -35,13 +35,16 @@ _KEY_BYTES = 32
 
 
 @router.post("", status_code=201)
-async def create_webhook(wanted: CreateWebhook, actor: Admin, house: House) -> WebhookCreated:
+async def create_webhook(
+    wanted: CreateWebhook, actor: Admin, house: House, response: Response
+) -> WebhookCreated:
     """Have somebody told of what happens from now on. Where a name leads is judged at each delivery."""
     if wanted.kind != "smtp":
         target_of(wanted.url, house.options.webhook_allowed_hosts)
     secret = wanted.secret
     if wanted.kind == "standard" and secret is None and wanted.secret_env is None:
         secret = KEY_PREFIX + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+    response.headers["Cache-Control"] = "no-store"
     async with house.database.write() as session:
         webhook = await webhooks.create(
             session,

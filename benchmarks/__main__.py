@@ -8,7 +8,20 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import data_path, demo, orchestration, result, thumbnails, waiting, width, writers
+from benchmarks import (
+    api_lists,
+    data_path,
+    decision_latency,
+    demo,
+    listeners,
+    orchestration,
+    result,
+    review_keys,
+    thumbnails,
+    waiting,
+    width,
+    writers,
+)
 from benchmarks.result import Result
 
 #: Measures in the given empty folder.
@@ -22,6 +35,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "writers": writers.measure,
     "waiting": waiting.measure,
     "demo": demo.measure,
+    "review_keys": review_keys.measure,
+    "api_lists": api_lists.measure,
+    "decision_latency": decision_latency.measure,
+    "listeners": listeners.measure,
     "thumbnails": thumbnails.measure,
 }
 

@@ -4,10 +4,11 @@ Answers ignore fields that they do not know, so that an older client reads a new
 refuses them, so that a slip is noticed. Times are aware UTC, sizes are bytes.
 """
 
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.decisions import Verdict
 from contracts.scopes import Scope
@@ -16,6 +17,28 @@ Item = TypeVar("Item")
 
 #: The largest page of a list.
 MAX_PAGE = 200
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this moment lies before or after all that can be told") from None
+
+
+def _as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """Python's JSON takes more than JSON: NaN, and halves of characters."""
+    try:
+        json.dumps(values, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise ValueError("it holds what cannot be kept as JSON, such as NaN or half a character") from None
+    return values
+
+
+#: A moment with its zone, in UTC.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+Parameters = Annotated[dict[str, Any], AfterValidator(_as_json)]
 
 Seed = Literal["new", "increment", "keep"] | Annotated[int, Field(ge=0, lt=2**64)]
 
@@ -425,7 +448,7 @@ class Decide(Command):
     sha256: str | None = None
     set_sha256: str | None = None
     reason: str = Field(default="", max_length=10_000)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
     seed: Seed | None = None
     regenerate: bool | None = None
     picked: list[str] = Field(default_factory=list)
@@ -446,7 +469,7 @@ class Approve(Command):
 
 
 class Reject(Approve):
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
     """Changes among the step's editable ones, for the next take."""
     seed: Seed | None = None
     regenerate: bool | None = None
@@ -455,7 +478,7 @@ class Reject(Approve):
 
 class CreateNote(Command):
     text: str = Field(min_length=1, max_length=10_000)
-    frame: int | None = Field(default=None, ge=0)
+    frame: int | None = Field(default=None, ge=0, lt=2**31)
     x: float | None = Field(default=None, ge=0, le=1)
     y: float | None = Field(default=None, ge=0, le=1)
 
@@ -524,7 +547,7 @@ class ChainPlanned(Answer):
 class CreateToken(Command):
     name: str = Field(min_length=1, max_length=200)
     scopes: list[Scope] = Field(min_length=1)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class TokenDetail(Answer):
@@ -551,7 +574,7 @@ class CreateReviewerLink(Command):
     chain_id: str | None = None
     artifact_id: str | None = None
     reviewer: str = Field(min_length=1, max_length=200)
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
     """None: after a week."""
 
 

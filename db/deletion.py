@@ -25,6 +25,9 @@ class DeletedFile:
     """An artifact whose time has come; ``keys`` are its own and its renditions'."""
 
     artifact_id: str
+    filename: str
+    size_bytes: int
+    deleted_at: datetime
     keys: tuple[str, ...]
     cursor: str
     """Where to go on after it."""
@@ -74,7 +77,7 @@ async def without_need(
     """Files deleted before a time that still have bytes, of which nothing alive was made and no step that
     still goes on has been given them; the oldest deletion first."""
     query = (
-        select(Artifact.id, Artifact.key, Artifact.deleted_at)
+        select(Artifact.id, Artifact.filename, Artifact.file_size, Artifact.key, Artifact.deleted_at)
         .join(StepRun, StepRun.id == Artifact.workflow_id)
         .outerjoin(Chain, Chain.id == StepRun.chain_id)
         .where(
@@ -95,7 +98,17 @@ async def without_need(
     for artifact_id, key in await session.execute(renditions):
         if key is not None:
             keys[artifact_id].append(key)
-    return [DeletedFile(row.id, tuple(keys[row.id]), encode_cursor(row.deleted_at, row.id)) for row in rows]
+    return [
+        DeletedFile(
+            row.id,
+            row.filename,
+            row.file_size or 0,
+            row.deleted_at,
+            tuple(keys[row.id]),
+            encode_cursor(row.deleted_at, row.id),
+        )
+        for row in rows
+    ]
 
 
 async def parameters_after(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import and_, delete, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import IdempotencyKey
@@ -24,12 +24,13 @@ async def claim(
     None: it is the caller's to do, and to ``keep`` or ``release``. Otherwise the row of the one who came
     first, whose ``status`` is None while it is at work.
     """
-    await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT))
     await session.execute(
         delete(IdempotencyKey).where(
             *_named(key, actor, route),
-            IdempotencyKey.status.is_(None),
-            IdempotencyKey.created_at < now - ABANDONED,
+            or_(
+                IdempotencyKey.created_at < now - KEPT,
+                and_(IdempotencyKey.status.is_(None), IdempotencyKey.created_at < now - ABANDONED),
+            ),
         )
     )
     claimed = await rows_changed(
@@ -52,8 +53,10 @@ async def keep(
     body_sha256: str,
     status: int,
     answer: Mapping[str, Any],
+    now: datetime,
 ) -> None:
-    """Keep what the claimed write was answered with."""
+    """Keep what the claimed write was answered with, and forget what was kept long enough."""
+    await session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT))
     await session.execute(
         update(IdempotencyKey)
         .where(*_named(key, actor, route), IdempotencyKey.status.is_(None))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, literal, select, tuple_, update
+from sqlalchemy import exists, literal, literal_column, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from db.models import Artifact, OutputSetMember, Rendition
@@ -25,6 +25,9 @@ MAX_TRIES = 3
 SEQUENCE_FRAMES = 8
 
 _ERROR_CHARACTERS = 500
+
+#: Spelled out, since an index over a part of a table serves no value that is bound later.
+_PENDING = Rendition.state == literal_column("'pending'")
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ async def has_due(session: AsyncSession, kinds: Collection[str], now: datetime) 
     return (
         await session.scalar(
             select(Rendition.kind)
-            .where(Rendition.state == "pending", Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
+            .where(_PENDING, Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
             .limit(1)
         )
     ) is not None
@@ -159,7 +162,7 @@ async def begin(session: AsyncSession, kinds: Collection[str], now: datetime, li
     due = (
         select(Rendition, Artifact)
         .join(Artifact, Artifact.id == Rendition.artifact_id)
-        .where(Rendition.state == "pending", Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
+        .where(_PENDING, Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
         .order_by(Rendition.next_try_at, Rendition.created_at.desc())
         .limit(limit)
         .with_for_update(of=Rendition, skip_locked=True)
@@ -168,6 +171,8 @@ async def begin(session: AsyncSession, kinds: Collection[str], now: datetime, li
     for row, artifact in (await session.execute(due)).all():
         if artifact.key is None or artifact.bytes_gone_at is not None:
             row.state, row.error = "impossible", "the artifact's bytes are gone"
+        elif artifact.deleted_at is not None:
+            row.state, row.error = "impossible", "the artifact is deleted"
         elif row.tries >= MAX_TRIES:
             row.state = "failed"
             row.error = row.error or f"it was begun {row.tries} times and never ended"

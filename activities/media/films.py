@@ -35,16 +35,8 @@ _LINEAR = f"format=gbrapf32le,{_TONE_MAPPED}"
 _HIGH_RANGE = f"zscale=t=linear:npl=100:p=bt709,format=gbrpf32le,{_TONE_MAPPED}"
 _H264 = (
     *("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p"),
-    *(
-        "-colorspace",
-        "bt709",
-        "-color_primaries",
-        "bt709",
-        "-color_trc",
-        "iec61966-2-1",
-        "-color_range",
-        "tv",
-    ),
+    *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "iec61966-2-1"),
+    *("-color_range", "tv", "-threads", "4"),
     *("-movflags", "+faststart", "-map_metadata", "-1", "-f", "mp4"),
 )
 
@@ -164,9 +156,8 @@ async def _made(
 
 
 async def _run(arguments: Sequence[str | Path], source: Path, target: Path, limits: Limits) -> Path:
-    answer = await run(
-        (program("ffmpeg"), "-nostdin", "-v", "error", "-y", *arguments, target), target.parent, limits
-    )
+    quietly = ("-nostdin", "-v", "error", "-filter_threads", "2", "-y")
+    answer = await run((program("ffmpeg"), *quietly, *arguments, target), target.parent, limits)
     if answer.code != 0:
         raise ComfychainError(
             FailureCategory.CORRUPT, f"ffmpeg could not make it: {last_words(answer.err, source)}"

@@ -49,17 +49,17 @@ def can_make_films() -> bool:
 
 
 async def render(
-    kind: str, source: Path, file_type: str, extension: str, frames: Sequence[Path], folder: Path
+    kind: str, sources: Sequence[Path], file_type: str, extension: str, folder: Path
 ) -> Rendering:
-    """Make one rendition of ``source`` in ``folder``, which is empty.
+    """Make one rendition in ``folder`` of a file, or of the pictures of a sequence as a film.
 
-    ``frames`` are the files of the picture's sequence, if it leads one. Raises ``ComfychainError`` for what
-    another try may mend; what none will mend is answered.
+    Raises ``ComfychainError`` for what another try may mend; what none will mend is answered.
     """
+    source = sources[0]
     try:
+        if len(sources) > 1:
+            return await _sequence(sources, folder)
         if file_type == "image":
-            if kind == PROXY and frames:
-                return await _sequence(frames, folder)
             return await _picture(kind, source, extension, folder)
         if file_type == "video":
             return await _film(kind, source, folder)

@@ -89,7 +89,7 @@ class Guard:
         if site is not None:
             if site in ("same-origin", "none"):
                 return
-        elif origin is None or urlsplit(origin).netloc == headers.get("host", ""):
+        elif origin is None or origin.partition("://")[2] == headers.get("host", ""):
             return
         if origin is not None and origin == _origin_of(self._options.public_url):
             return

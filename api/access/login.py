@@ -1,7 +1,7 @@
 """Logging in with a browser: by pasting a token, or by following a reviewer link."""
 
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
@@ -128,7 +128,5 @@ def _form(request: Request, goal: str, error: ComfychainError | None = None) -> 
 
 def _inside(goal: str) -> str:
     """``goal`` if it is a path of ours; a login never leads to another site."""
-    parts = urlsplit(goal)
-    if parts.scheme or parts.netloc or not goal.startswith("/") or goal.startswith("//") or "\\" in goal:
-        return _START
-    return goal if goal.isprintable() else _START
+    is_path = goal.startswith("/") and not goal.startswith("//")
+    return goal if is_path and goal.isprintable() and "\\" not in goal else _START

@@ -121,7 +121,14 @@ async def _gathered(
         "versions": _tiles(own, renditions, filters, older),
         "inputs": _tiles(inputs, renditions, filters),
         "flags": _flags(artifact),
-        "notes": await notes.on_artifact(session, artifact.id) + await notes.carried(session, artifact),
+        "notes": [
+            note
+            for note in (
+                *await notes.on_artifact(session, artifact.id),
+                *await notes.carried(session, artifact),
+            )
+            if actor.may_see(step.chain_id, note.artifact_id)
+        ],
         "asked": form is not None,
         "request": request,
         "fields": form.fields if form else [],

@@ -31,7 +31,7 @@ _UNMEASURED = (16, 9)
 
 
 @dataclass(frozen=True)
-class Thumbnail:
+class Picture:
     src: str
     width: int
     height: int
@@ -53,8 +53,9 @@ class Shown:
     card: str
     """Why nothing is shown, for the kind card."""
     text: str
-    thumbnail: Thumbnail | None
+    thumbnail: Picture | None
     filmstrip: str
+    waveform: Picture | None
     fps: float | None
     frame_count: int | None
     duration_seconds: float | None
@@ -68,13 +69,6 @@ def rendition_url(artifact_id: str, kind: str) -> str:
     return f"/api/v1/artifacts/{artifact_id}/renditions/{kind}"
 
 
-def thumbnail(artifact: Artifact, made: Mapping[str, Rendition]) -> Thumbnail | None:
-    found = made.get("thumbnail")
-    if found is None or found.state != "made":
-        return None
-    return Thumbnail(rendition_url(artifact.id, "thumbnail"), found.width or 256, found.height or 256)
-
-
 def shown(artifact: Artifact, made: Mapping[str, Rendition]) -> Shown:
     """How to show ``artifact``, of which the renditions ``made`` exist or are wanted."""
     known = artifact.metadata_ or {}
@@ -83,7 +77,6 @@ def shown(artifact: Artifact, made: Mapping[str, Rendition]) -> Shown:
     width, height = _positive(known.get("width")), _positive(known.get("height"))
     if (width is None or height is None) and proxy is not None:
         width, height = _positive(proxy.width), _positive(proxy.height)
-    filmstrip = made.get("filmstrip")
     return Shown(
         kind=kind,
         src=src,
@@ -95,8 +88,9 @@ def shown(artifact: Artifact, made: Mapping[str, Rendition]) -> Shown:
         rendition=rendition,
         card=card,
         text=artifact.text or "",
-        thumbnail=thumbnail(artifact, made),
-        filmstrip=rendition_url(artifact.id, "filmstrip") if filmstrip and filmstrip.state == "made" else "",
+        thumbnail=_picture(artifact, made, "thumbnail"),
+        filmstrip=rendition_url(artifact.id, "filmstrip") if _is_made(made, "filmstrip") else "",
+        waveform=_picture(artifact, made, "waveform"),
         fps=_number(known.get("fps")),
         frame_count=_positive(known.get("frame_count")),
         duration_seconds=_number(known.get("duration_seconds")),
@@ -109,13 +103,27 @@ def _choose(artifact: Artifact, made: Mapping[str, Rendition]) -> tuple[str, str
         return "text", "", "", ""
     proxy = made.get("proxy")
     if proxy is not None and proxy.state == "made":
-        kind = "video" if (proxy.media_type or "").startswith("video/") else "image"
-        return kind, "a proxy that the browser can show", "", rendition_url(artifact.id, "proxy")
+        is_film = (proxy.media_type or "").startswith("video/")
+        word = "a film of the image sequence" if is_film and artifact.file_type == "image" else "a proxy"
+        return "video" if is_film else "image", word, "", rendition_url(artifact.id, "proxy")
     if artifact.media_type in INLINE:
         return INLINE[artifact.media_type], "", "", f"{download_url(artifact.id)}?inline=true"
     if proxy is not None and proxy.state == "pending":
         return "card", "", "A version that the browser can show is being made.", ""
+    if proxy is not None and proxy.state == "failed":
+        return "card", "", f"No version that the browser can show could be made: {proxy.error}", ""
     return "card", "", "The browser cannot show this kind of file. Download it to look at it.", ""
+
+
+def _picture(artifact: Artifact, made: Mapping[str, Rendition], kind: str) -> Picture | None:
+    if not _is_made(made, kind):
+        return None
+    found = made[kind]
+    return Picture(rendition_url(artifact.id, kind), found.width or 256, found.height or 256)
+
+
+def _is_made(made: Mapping[str, Rendition], kind: str) -> bool:
+    return kind in made and made[kind].state == "made"
 
 
 def _positive(value: Any) -> int | None:

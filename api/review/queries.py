@@ -240,4 +240,4 @@ async def chains_of(session: AsyncSession, step_run_ids: Sequence[str]) -> dict[
     if not step_run_ids:
         return {}
     rows = await session.execute(select(StepRun.id, StepRun.chain_id).where(StepRun.id.in_(step_run_ids)))
-    return dict(rows.tuples().all())
+    return {row.id: row.chain_id for row in rows}

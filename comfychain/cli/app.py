@@ -20,6 +20,7 @@ _COMMANDS = {
     "token": ("token", "Create, list and revoke tokens of the HTTP API."),
     "db": ("database", "Upgrade the database's schema."),
     "fsck": ("fsck", "Compare the database with the stored files, and mend what is safe."),
+    "gc": ("gc", "Take the bytes of what was deleted from the store."),
     "doctor": ("doctor", "Check everything that comfychain needs."),
 }
 

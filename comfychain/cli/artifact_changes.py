@@ -11,12 +11,15 @@ from temporalio.client import WorkflowFailureError
 from activities.copying import measure
 from api.edits import GivenFile, replace_with
 from chains.templates import literal
+from comfychain.cli.artifact_view import seen_here
 from comfychain.cli.deciding import LATER, ring
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.folder import open_folder
-from comfychain.cli.options import AsJson, By, DataDir
+from comfychain.cli.options import Api, AsJson, By, DataDir
 from comfychain.cli.output import note, print_json, say
+from comfychain.cli.place import open_place
 from comfychain.cli.temporal import connect, person
+from contracts.api import EditedArtifact
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FILE_MARK
 from contracts.graphs import parse_graph
@@ -34,19 +37,23 @@ def edit(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The edited file.")],
     approve: Annotated[bool, typer.Option("--approve", help="Approve the output set with the edit.")] = False,
     data_dir: DataDir = None,
+    api: Api = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Put an edited file in the place of an artifact: a new version, whose parent is the old one."""
 
-    async def change() -> Artifact:
-        async with open_folder(data_dir) as resources:
-            new = await _edit(resources, id, file, person(by), approve)
-            if approve and not await ring(resources):
-                note(LATER)
-            return new
+    async def change() -> EditedArtifact:
+        async with open_place(api, data_dir, by) as place:
+            if isinstance(place, Resources):
+                return await _edit(place, id, file, person(by), approve)
+            return await place.artifacts.edit(id, file, approve=approve)
 
     new = run(change())
+    for changed in new.changes:
+        note(f"{changed.what} changes: {changed.before} becomes {changed.after}")
+    if not new.delivered:
+        note(LATER)
     if as_json:
         print_json(
             {"id": new.id, "version": new.version, "parent_id": id, "approval_status": new.approval_status}
@@ -55,17 +62,18 @@ def edit(
         say(f"version {new.version} is artifact {new.id} ({new.approval_status})")
 
 
-async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: bool) -> Artifact:
+async def _edit(resources: Resources, id: str, file: Path, actor: str, approve: bool) -> EditedArtifact:
     async with resources.database.read() as session:
         old, step = await _made_in(session, id)
     sha256, size_bytes = await asyncio.to_thread(measure, file)
     given = GivenFile(path=file, filename=file.name, sha256=sha256, size_bytes=size_bytes, may_move=False)
-    new, changed = await replace_with(
+    new, changes = await replace_with(
         resources.database, resources.store, old, step, given, actor=actor, approve=approve
     )
-    for change in changed:
-        note(f"{change.what} changes: {change.before} becomes {change.after}")
-    return new
+    delivered = await ring(resources) if approve else True
+    return EditedArtifact(
+        **seen_here(new, step, resources.store).model_dump(), changes=changes, delivered=delivered
+    )
 
 
 def rerender(

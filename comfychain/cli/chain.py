@@ -7,11 +7,12 @@ import typer
 from comfychain.cli import chain_control, chain_export, chain_files, chain_start, chain_watch
 from comfychain.cli.chain_view import chain_json, chain_table, must_look, summary_json
 from comfychain.cli.exits import run
-from comfychain.cli.folder import open_folder
-from comfychain.cli.options import AsJson, DataDir, pairs
+from comfychain.cli.options import Api, AsJson, DataDir, pairs
 from comfychain.cli.output import console, duration, print_fields, print_json, print_table, say, when
-from comfychain.cli.temporal import command
+from comfychain.cli.place import Place, command_at, first, open_place
+from contracts.api import ChainSummary
 from db import chains
+from workers.wiring import Resources
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,19 +40,20 @@ def list_chains(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
     data_dir: DataDir = None,
+    api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """List chain runs, newest first."""
     labels = dict(pairs(label or [], "--label"))
 
     async def read() -> None:
-        async with open_folder(data_dir) as resources, resources.database.read() as session:
-            page = await chains.list_chains(session, limit=limit, status=status, name=name, labels=labels)
+        async with open_place(api, data_dir) as place:
+            found, more = await _listed(place, limit, status=status, name=name, labels=labels)
         if as_json:
             print_json(
                 {
-                    "chains": [summary_json(chain) for chain in page.items],
-                    "more": page.next_cursor is not None,
+                    "chains": [summary_json(chain) for chain in found],
+                    "more": more,
                 }
             )
             return
@@ -68,26 +70,38 @@ def list_chains(
                     duration(chain.started_at, chain.completed_at),
                     " ".join(f"{key}={value}" for key, value in (chain.labels or {}).items()),
                 )
-                for chain in page.items
+                for chain in found
             ],
         )
-        if page.next_cursor is not None:
+        if more:
             say(f"there are more than {limit}; see them with --limit")
 
     run(read())
+
+
+async def _listed(
+    place: Place, limit: int, *, status: str | None, name: str | None, labels: dict[str, str]
+) -> tuple[list[ChainSummary], bool]:
+    """The newest ones, at most ``limit``, and whether there are more."""
+    if isinstance(place, Resources):
+        async with place.database.read() as session:
+            page = await chains.list_chains(session, limit=limit, status=status, name=name, labels=labels)
+        return [ChainSummary.model_validate(chain) for chain in page.items], page.next_cursor is not None
+    return await first(place.chains.list(status=status, name=name, labels=labels), limit)
 
 
 @app.command("show")
 def show(
     chain: Annotated[str, typer.Argument(help="Its workflow id, id, or name (the newest run).")],
     data_dir: DataDir = None,
+    api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """Show one chain run: its steps, what each waits for, and what went wrong."""
 
     async def read() -> None:
-        async with open_folder(data_dir) as resources:
-            view = await must_look(resources.database, chain)
+        async with open_place(api, data_dir) as place:
+            view = await must_look(place, chain)
         if as_json:
             print_json(chain_json(view))
             return
@@ -106,7 +120,7 @@ def show(
         )
         for step in view.steps:
             if step.id in view.questions:
-                approve = command(resources.settings, "artifact", "approve", step.latest_artifact_id or "")
+                approve = command_at(place, "artifact", "approve", step.latest_artifact_id or "")
                 say(f"step {step.step_id} waits: {approve}")
 
     run(read())

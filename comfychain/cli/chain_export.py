@@ -11,6 +11,7 @@ from comfychain.cli.exits import run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import print_json, say, size
+from db import chains
 
 
 def export(
@@ -30,9 +31,12 @@ def export(
 
     async def write() -> dict[str, Any]:
         async with open_folder(data_dir) as resources:
-            view = await must_look(resources.database, chain)
+            view = await must_look(resources, chain)
+            async with resources.database.read() as session:
+                row = await chains.get(session, view.chain.id)
+            assert row is not None
             return await export_chain(
-                resources.database, resources.store, view.chain, to, name, without_metadata=strip_metadata
+                resources.database, resources.store, row, to, name, without_metadata=strip_metadata
             )
 
     manifest = run(write())

@@ -24,6 +24,12 @@ class ChainSource:
     """A file is sent along with its graphs; a name is looked up by the worker itself."""
 
 
+def is_file(reference: str) -> bool:
+    """Whether a file is meant, be it there or not."""
+    path = Path(reference)
+    return path.suffix.lower() in _SUFFIXES or "/" in reference or path.is_file()
+
+
 def load_source(reference: str, settings: Settings) -> ChainSource:
     """Load and check a chain with all its graphs, offline.
 
@@ -31,15 +37,15 @@ def load_source(reference: str, settings: Settings) -> ChainSource:
     """
     library = Library(settings.chains_path, settings.graphs_path)
     path = Path(reference)
-    is_file = path.suffix.lower() in _SUFFIXES or "/" in reference or path.is_file()
-    if is_file:
+    from_file = is_file(reference)
+    if from_file:
         shown, text = reference, _read(path)
     else:
         found = library.chain(reference)
         path, shown, text = found.path, str(found.path), found.text
     graphs = LookedUpGraphs(lambda name: library.graphs([name], path))
     loaded = load_chain(text, source_name=shown, graphs=graphs, complete_graphs=True)
-    return ChainSource(loaded, dict(graphs), is_file)
+    return ChainSource(loaded, dict(graphs), from_file)
 
 
 def _read(path: Path) -> str:

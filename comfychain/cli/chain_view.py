@@ -1,4 +1,4 @@
-"""A chain run as people and scripts see it: one look at the database, as a live table or as JSON."""
+"""A chain run as people and scripts see it: one look at it, as a live table or as JSON."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,13 +6,17 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+import comfychain
 from comfychain.cli.exits import ExitCode, exit_code_of
 from comfychain.cli.output import duration, iso, printable, table
+from comfychain.cli.place import Place
+from contracts.api import ChainDetail, ChainSummary, RequestDetail, WorkflowDetail
 from contracts.chain import SETTLED
 from contracts.failures import ComfychainError, FailureCategory
 from db import attempts, chains, decisions, steps
-from db.models import ApprovalRequest, Attempt, Chain, StepRun
+from db.models import ApprovalRequest, Attempt, StepRun
 from db.session import Database
+from workers.wiring import Resources
 
 _STYLES = {
     "completed": "green",
@@ -31,12 +35,22 @@ _MAX_QUESTIONS = 1_000
 
 @dataclass(frozen=True)
 class ChainView:
-    chain: Chain
-    steps: list[StepRun]
-    attempts: dict[str, Attempt]
-    """The newest attempt of each step run, by the step run's id."""
-    questions: dict[str, ApprovalRequest]
-    """The pending request of each step run, by its id."""
+    """One look, at the database or through the API."""
+
+    chain: ChainDetail
+
+    @property
+    def steps(self) -> list[WorkflowDetail]:
+        return self.chain.steps
+
+    @property
+    def questions(self) -> dict[str, RequestDetail]:
+        """The pending request of each step run, by the step run's id."""
+        return {step.id: step.request for step in self.steps if step.request is not None}
+
+    @property
+    def workflow_id(self) -> str:
+        return self.chain.temporal_workflow_id or self.chain.id
 
     @property
     def is_closed(self) -> bool:
@@ -50,8 +64,19 @@ class ChainView:
         return asked and not busy and not self.is_closed
 
 
-async def look(database: Database, ref: str, *, by_name: bool = False) -> ChainView | None:
+async def look(place: Place, ref: str, *, by_name: bool = False) -> ChainView | None:
     """The chain whose id or workflow id is ``ref``; with ``by_name`` also the newest run of that name."""
+    if isinstance(place, Resources):
+        return await look_into(place.database, ref, by_name=by_name)
+    try:
+        return ChainView(await place.chains.get(ref))
+    except comfychain.NotFound:
+        newest = (await place.chains.list(name=ref, page_size=1).page()).items if by_name else []
+    return ChainView(await place.chains.get(newest[0].id)) if newest else None
+
+
+async def look_into(database: Database, ref: str, *, by_name: bool = False) -> ChainView | None:
+    """As ``look``, in the database itself."""
     async with database.read() as session:
         chain = await chains.find(session, ref)
         if chain is None and by_name:
@@ -60,24 +85,38 @@ async def look(database: Database, ref: str, *, by_name: bool = False) -> ChainV
         if chain is None:
             return None
         asked = await decisions.pending(session, _MAX_QUESTIONS, chain_id=chain.id)
-        return ChainView(
-            chain=chain,
-            steps=await steps.for_chain(session, chain.id),
-            attempts=await attempts.newest_of_chain(session, chain.id),
-            questions={request.workflow_id: request for request in asked.items},
-        )
+        questions = {request.workflow_id: request for request in asked.items}
+        newest_attempts = await attempts.newest_of_chain(session, chain.id)
+        runs = await steps.for_chain(session, chain.id)
+    found = ChainDetail.model_validate(chain)
+    found.steps = [_step(run, newest_attempts.get(run.id), questions.get(run.id)) for run in runs]
+    return ChainView(found)
 
 
-async def must_look(database: Database, ref: str) -> ChainView:
+def _step(run: StepRun, attempt: Attempt | None, question: ApprovalRequest | None) -> WorkflowDetail:
+    step = WorkflowDetail.model_validate(run)
+    step.progress = attempt.progress if attempt is not None and attempt.state == "open" else None
+    if attempt is not None:
+        step.attempt, step.server_name = attempt.number, attempt.server_name
+    if question is not None:
+        step.request = RequestDetail.model_validate(question)
+    return step
+
+
+async def must_look(place: Place, ref: str) -> ChainView:
     """The chain that an id, a workflow id or a name means. Raises ``ComfychainError`` (not_found)."""
-    view = await look(database, ref, by_name=True)
+    view = await look(place, ref, by_name=True)
     if view is None:
-        raise ComfychainError(
-            FailureCategory.NOT_FOUND,
-            f"there is no chain {ref!r}",
-            hint="`comfychain chain list` shows their workflow ids",
-        )
+        raise no_such_chain(ref)
     return view
+
+
+def no_such_chain(ref: str) -> ComfychainError:
+    return ComfychainError(
+        FailureCategory.NOT_FOUND,
+        f"there is no chain {ref!r}",
+        hint="`comfychain chain list` shows their workflow ids",
+    )
 
 
 def end_code(view: ChainView) -> ExitCode:
@@ -95,11 +134,11 @@ def chain_json(view: ChainView) -> dict[str, Any]:
         "current_level": view.chain.current_level,
         "parameters": view.chain.parameters or {},
         "outputs": view.chain.outputs,
-        "steps": [_step_json(view, step) for step in view.steps],
+        "steps": [_step_json(step) for step in view.steps],
     }
 
 
-def summary_json(chain: Chain) -> dict[str, Any]:
+def summary_json(chain: ChainSummary) -> dict[str, Any]:
     """A chain run without its steps, as ``--json`` shows it; keys are only ever added."""
     return {
         "id": chain.id,
@@ -117,8 +156,8 @@ def summary_json(chain: Chain) -> dict[str, Any]:
     }
 
 
-def _step_json(view: ChainView, step: StepRun) -> dict[str, Any]:
-    attempt, question = view.attempts.get(step.id), view.questions.get(step.id)
+def _step_json(step: WorkflowDetail) -> dict[str, Any]:
+    question = step.request
     return {
         "id": step.step_id,
         "step_run_id": step.id,
@@ -127,9 +166,9 @@ def _step_json(view: ChainView, step: StepRun) -> dict[str, Any]:
         "status": step.status,
         "phase": step.phase,
         "take": step.take,
-        "attempt": attempt.number if attempt else None,
-        "server": attempt.server_name if attempt else None,
-        "progress": attempt.progress if attempt and attempt.state == "open" else None,
+        "attempt": step.attempt,
+        "server": step.server_name,
+        "progress": step.progress,
         "wait_reason": step.wait_reason,
         "artifact_id": step.latest_artifact_id,
         "request": {"id": question.id, "due_at": iso(question.due_at)} if question else None,
@@ -146,9 +185,9 @@ def chain_table(view: ChainView) -> RenderableType:
         (
             step.level,
             step.step_id or "",
-            Text(state_of(view, step), style=_STYLES.get(_shown_state(view, step), "")),
-            server_of(view, step),
-            progress_of(view, step),
+            Text(state_of(step), style=_STYLES.get(_shown_state(step), "")),
+            step.server_name or "",
+            progress_of(step),
             duration(step.started_at, step.completed_at),
         )
         for step in view.steps
@@ -165,32 +204,26 @@ def headline(view: ChainView) -> Text:
     return line
 
 
-def state_of(view: ChainView, step: StepRun) -> str:
-    state = _shown_state(view, step).replace("_", " ")
+def state_of(step: WorkflowDetail) -> str:
+    state = _shown_state(step).replace("_", " ")
     return f"{state} (take {step.take})" if step.take > 1 else state
 
 
-def _shown_state(view: ChainView, step: StepRun) -> str:
+def _shown_state(step: WorkflowDetail) -> str:
     if step.status in SETTLED:
         return step.phase or step.status
-    if step.id in view.questions:
+    if step.request is not None:
         return "waiting_for_approval"
     if step.phase:
         return step.phase
     return "rendering" if step.status == "executing" else step.status
 
 
-def server_of(view: ChainView, step: StepRun) -> str:
-    attempt = view.attempts.get(step.id)
-    return (attempt.server_name or "") if attempt else ""
-
-
-def progress_of(view: ChainView, step: StepRun) -> str:
+def progress_of(step: WorkflowDetail) -> str:
     """Queue position, sampler progress, or the reason for waiting or for the failure."""
     if step.status in SETTLED:
         return _one_line(step.error_message)
-    attempt = view.attempts.get(step.id)
-    progress = attempt.progress if attempt and attempt.state == "open" else None
+    progress = step.progress
     if progress and progress.get("state") == "running":
         return _running(progress)
     if progress and progress.get("queue_position") is not None:

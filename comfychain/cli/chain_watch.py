@@ -14,14 +14,15 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from comfychain.cli.chain_view import ChainView, chain_json, chain_table, end_code, look, must_look
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import open_folder
-from comfychain.cli.options import AsJson, DataDir
+from comfychain.cli.options import Api, AsJson, DataDir
 from comfychain.cli.output import console, note, print_json, say
-from comfychain.cli.temporal import command, connect
+from comfychain.cli.place import Place, command_at, open_place
+from comfychain.cli.temporal import connect
 from contracts.failures import ComfychainError, FailureCategory
 from workers.wiring import Resources
 
 _LOOK_SECONDS = 0.2
+_REMOTE_LOOK_SECONDS = 0.5
 #: How often Temporal is asked whether the workflow still lives; the database tells everything else.
 _ASK_SECONDS = 2.0
 
@@ -36,25 +37,25 @@ def watch(
         float | None, typer.Option("--timeout", metavar="SECONDS", help="End with code 6 after so long.")
     ] = None,
     data_dir: DataDir = None,
+    api: Api = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a chain's steps until it ends. The exit code says how: 0, 1 failed, 5 rejected, 6 timed out."""
 
     async def follow() -> ExitCode:
-        async with open_folder(data_dir) as resources:
-            view = await must_look(resources.database, chain)
-            assert view.chain.temporal_workflow_id is not None
+        async with open_place(api, data_dir) as place:
+            view = await must_look(place, chain)
             client = None
-            if not view.is_closed:
+            if isinstance(place, Resources) and not view.is_closed:
                 try:
-                    client = await connect(resources.settings)
+                    client = await connect(place.settings)
                 except ComfychainError as error:
                     note(f"{error.message}; showing what the database has")
             try:
                 async with asyncio.timeout(timeout_seconds):
                     return await follow_to_end(
-                        resources,
-                        view.chain.temporal_workflow_id,
+                        place,
+                        view.workflow_id,
                         client,
                         until_waiting=until_waiting,
                         as_json=as_json,
@@ -67,7 +68,7 @@ def watch(
 
 
 async def follow_to_end(
-    resources: Resources,
+    place: Place,
     workflow_id: str,
     client: Client | None,
     *,
@@ -83,7 +84,7 @@ async def follow_to_end(
     """
     followed: ChainView | None = None
     async with live_table(as_json) as live:
-        async for view in views(resources, workflow_id, client, reopened_after=reopened_after):
+        async for view in views(place, workflow_id, client, reopened_after=reopened_after):
             followed = view
             if live is not None:
                 live.update(chain_table(view))
@@ -97,7 +98,7 @@ async def follow_to_end(
     if not followed.is_closed:
         for step in followed.steps:
             if step.id in followed.questions and not as_json:
-                approve = command(resources.settings, "artifact", "approve", step.latest_artifact_id or "")
+                approve = command_at(place, "artifact", "approve", step.latest_artifact_id or "")
                 say(f"step {step.step_id} waits: {approve}")
         return ExitCode.WAITING
     if followed.chain.error_message:
@@ -106,13 +107,14 @@ async def follow_to_end(
 
 
 async def views(
-    resources: Resources, workflow_id: str, client: Client | None, *, reopened_after: str | None = None
+    place: Place, workflow_id: str, client: Client | None, *, reopened_after: str | None = None
 ) -> AsyncGenerator[ChainView, None]:
-    """The chain, look by look; the last one is closed."""
+    """The chain, look by look; the last one is closed. ``client`` also asks Temporal whether it lives, which
+    an API does by itself."""
     clock = asyncio.get_running_loop().time
     asked_at = clock()
     while True:
-        view = await look(resources.database, workflow_id)
+        view = await look(place, workflow_id)
         if view is not None and view.is_closed and view.chain.temporal_run_id == reopened_after:
             view = None
         if view is not None:
@@ -121,11 +123,11 @@ async def views(
                 return
         if client is not None and clock() - asked_at >= _ASK_SECONDS:
             asked_at = clock()
-            await _check_alive(resources, workflow_id, client)
-        await asyncio.sleep(_LOOK_SECONDS)
+            await _check_alive(place, workflow_id, client)
+        await asyncio.sleep(_LOOK_SECONDS if isinstance(place, Resources) else _REMOTE_LOOK_SECONDS)
 
 
-async def _check_alive(resources: Resources, workflow_id: str, client: Client) -> None:
+async def _check_alive(place: Place, workflow_id: str, client: Client) -> None:
     """Raises ``ComfychainError`` if the workflow has ended and its chain is not closed."""
     handle = client.get_workflow_handle(workflow_id)
     try:
@@ -136,11 +138,11 @@ async def _check_alive(resources: Resources, workflow_id: str, client: Client) -
         raise ComfychainError(
             FailureCategory.NOT_FOUND,
             f"Temporal knows no workflow {workflow_id}",
-            hint=f"go on with it: {command(resources.settings, 'chain', 'retry', workflow_id)}",
+            hint=f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
         ) from None
     if description.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW):
         return
-    view = await look(resources.database, workflow_id)
+    view = await look(place, workflow_id)
     if view is not None and view.is_closed and view.chain.temporal_run_id == description.run_id:
         return
     reason, category = (
@@ -160,7 +162,7 @@ async def _check_alive(resources: Resources, workflow_id: str, client: Client) -
         else f"chain {workflow_id} ended without being run: {reason}",
         hint=None
         if view is None
-        else f"go on with it: {command(resources.settings, 'chain', 'retry', workflow_id)}",
+        else f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
     )
 
 

@@ -9,6 +9,15 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Folder of the data (default: COMFYCHAIN_DATA_DIR, or ./data)."),
 ]
+Api = Annotated[
+    str | None,
+    typer.Option(
+        "--api",
+        metavar="URL",
+        help="Work through the API there, with COMFYCHAIN_API_TOKEN (default: COMFYCHAIN_API_URL if it is "
+        "set, or else the data folder).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str | None, typer.Option("--by", help="Who does it (default: your user name).")]
 ServerOption = Annotated[

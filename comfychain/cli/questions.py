@@ -11,9 +11,10 @@ from comfychain.cli.chain_view import ChainView, look
 from comfychain.cli.deciding import decide, ring
 from comfychain.cli.output import note, say
 from comfychain.cli.temporal import command, person
+from contracts.api import WorkflowDetail
 from contracts.decisions import DecisionInput
 from db import artifacts, decisions
-from db.models import Decision, StepRun
+from db.models import Decision
 from workers.wiring import Resources
 
 _LOOK_SECONDS = 0.2
@@ -52,7 +53,7 @@ class Questions:
         if self._keyboard is not None:
             self._keyboard.close()
 
-    async def _ask(self, step: StepRun, request_id: str) -> None:
+    async def _ask(self, step: WorkflowDetail, request_id: str) -> None:
         await self._explain(step)
         assert self._keyboard is not None
         self._keyboard.forget()
@@ -72,7 +73,7 @@ class Questions:
                 self._prompt(step)
         self._tell(step, decision)
 
-    async def _explain(self, step: StepRun) -> None:
+    async def _explain(self, step: WorkflowDetail) -> None:
         async with self._resources.database.read() as session:
             artifact = await artifacts.get(session, step.latest_artifact_id or "")
         say(f"\n{step.step_id} wants your approval (take {step.take}).")
@@ -87,7 +88,7 @@ class Questions:
             f"--name approve --input '{verdict}'"
         )
 
-    def _prompt(self, step: StepRun) -> None:
+    def _prompt(self, step: WorkflowDetail) -> None:
         if self._keyboard is None or not self._keyboard.works:
             say("  waiting for a decision from elsewhere")
             return
@@ -104,14 +105,14 @@ class Questions:
         async with self._resources.database.read() as session:
             return await decisions.get_decision(session, request_id)
 
-    async def _still_asked(self, step: StepRun, request_id: str) -> bool:
+    async def _still_asked(self, step: WorkflowDetail, request_id: str) -> bool:
         """False once it is withdrawn: the step ended otherwise."""
-        view = await look(self._resources.database, self._workflow_id)
+        view = await look(self._resources, self._workflow_id)
         if view is not None and step.id in view.questions:
             return True
         return await self._decided(request_id) is not None
 
-    def _tell(self, step: StepRun, decision: Decision) -> None:
+    def _tell(self, step: WorkflowDetail, decision: Decision) -> None:
         done = {"approve": "approved", "reject": "rejected", "pick": "picked from"}[decision.verdict]
         say(f"\n{step.step_id} was {done} by {decision.decided_by or 'somebody'} ({decision.source})\n")
 

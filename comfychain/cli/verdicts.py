@@ -2,29 +2,39 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import comfychain
 from comfychain.cli.deciding import LATER, decide, ring
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.folder import open_folder
-from comfychain.cli.options import AsJson, By, DataDir, pairs
+from comfychain.cli.options import Api, AsJson, By, DataDir, pairs
 from comfychain.cli.output import note, print_json, say
+from comfychain.cli.place import open_place
 from comfychain.cli.temporal import person
-from contracts.decisions import DecisionInput
+from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import FailureCategory
+from workers.wiring import Resources
+
+if TYPE_CHECKING:
+    from comfychain import AsyncClient
 
 ArtifactId = Annotated[str, typer.Argument(metavar="ID", help="The artifact's id.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with the decision.")]
 
 
 def approve(
-    id: ArtifactId, reason: Reason = "", data_dir: DataDir = None, by: By = None, as_json: AsJson = False
+    id: ArtifactId,
+    reason: Reason = "",
+    data_dir: DataDir = None,
+    api: Api = None,
+    by: By = None,
+    as_json: AsJson = False,
 ) -> None:
     """Approve the output set that this artifact belongs to; its chain goes on."""
     decision = DecisionInput(verdict="approve", artifact_id=id, reason=reason, decided_by=person(by))
-    raise typer.Exit(run(_decide(decision, data_dir, as_json)))
+    raise typer.Exit(run(_decide(decision, data_dir, api, as_json)))
 
 
 def reject(
@@ -44,6 +54,7 @@ def reject(
         str | None, typer.Option(help="For the next take: new, increment, keep, or a number.")
     ] = None,
     data_dir: DataDir = None,
+    api: Api = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
@@ -57,13 +68,16 @@ def reject(
         parameters=_changes(set_parameter or []),
         seed=None if seed is None else _seed(seed),
     )
-    raise typer.Exit(run(_decide(decision, data_dir, as_json)))
+    raise typer.Exit(run(_decide(decision, data_dir, api, as_json)))
 
 
-async def _decide(decision: DecisionInput, data_dir: Path | None, as_json: bool) -> ExitCode:
-    async with open_folder(data_dir) as resources:
-        answer = await decide(resources, decision)
-        delivered = await ring(resources) if answer.accepted else False
+async def _decide(decision: DecisionInput, data_dir: Path | None, api: str | None, as_json: bool) -> ExitCode:
+    async with open_place(api, data_dir, decision.decided_by) as place:
+        if isinstance(place, Resources):
+            answer = await decide(place, decision)
+            delivered = await ring(place) if answer.accepted else False
+        else:
+            answer, delivered = await _decide_there(place, decision)
     if as_json:
         print_json({**answer.model_dump(mode="json"), "delivered": delivered})
     if not answer.accepted:
@@ -77,6 +91,38 @@ async def _decide(decision: DecisionInput, data_dir: Path | None, as_json: bool)
     if not delivered:
         note(LATER)
     return ExitCode.DONE
+
+
+async def _decide_there(client: "AsyncClient", decision: DecisionInput) -> tuple[DecisionAnswer, bool]:
+    """What became of it, as the database's own answer has it, and whether the chain has heard of it."""
+    assert decision.artifact_id is not None
+    try:
+        if decision.verdict == "approve":
+            made = await client.artifacts.approve(decision.artifact_id, reason=decision.reason)
+        else:
+            made = await client.artifacts.reject(
+                decision.artifact_id,
+                reason=decision.reason,
+                regenerate=decision.regenerate,
+                parameters=decision.parameters,
+                seed=decision.seed,
+            )
+    except (comfychain.Conflict, comfychain.NotFound) as refused:
+        winner = {key: value for key, value in refused.details.items() if key in DecisionAnswer.model_fields}
+        answer = DecisionAnswer.model_validate(
+            {**winner, "accepted": False, "refusal": refused.code, "message": refused.message}
+        )
+        return answer, False
+    answer = DecisionAnswer(
+        accepted=True,
+        request_id=made.request_id,
+        decision_id=made.id,
+        verdict=made.verdict,
+        decided_by=made.decided_by,
+        decided_at=made.decided_at.isoformat(),
+        step_run_id=made.workflow_id,
+    )
+    return answer, made.delivered
 
 
 def _changes(texts: list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from contracts.api import (
     Reject,
     RequestDetail,
     Seed,
+    TransferDetail,
     VersionEntry,
 )
 from contracts.media import display_name
@@ -139,6 +140,12 @@ class AsyncArtifacts:
         """What it was edited from, the oldest first, and itself at the end. Raises ``Error``."""
         answer = await self._transport.get(path("artifacts", artifact, "lineage"))
         return Page[ArtifactDetail].model_validate_json(answer.content).items
+
+    def transfers(self, artifact: str, *, page_size: int = 50) -> AsyncPages[TransferDetail]:
+        """To which servers it was sent, newest first."""
+        return AsyncPages(
+            self._transport, path("transfers"), TransferDetail, {"artifact_id": artifact}, page_size
+        )
 
     async def delete(self, artifact: str) -> None:
         """Hide it; the bytes go after the grace time. Raises ``Error``; ``Conflict`` while it is needed."""

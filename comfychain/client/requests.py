@@ -1,12 +1,12 @@
-"""What waits for people."""
+"""What waits for people, and what they decided."""
 
 from comfychain.client.pages import AsyncPages
 from comfychain.client.transport import Transport, path
-from contracts.api import RequestDetail
+from contracts.api import DecisionDetail, RequestDetail
 
 
 class AsyncRequests:
-    """``client.requests``: the questions that are open now."""
+    """``client.requests``."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -17,6 +17,18 @@ class AsyncRequests:
         """Pending questions, oldest first; of a chain, by its id, workflow id or name."""
         query = {"chain": chain, "step": step}
         return AsyncPages(self._transport, path("requests"), RequestDetail, query, page_size)
+
+    def decided(
+        self,
+        *,
+        chain: str | None = None,
+        step: str | None = None,
+        workflow_id: str | None = None,
+        page_size: int = 50,
+    ) -> AsyncPages[DecisionDetail]:
+        """What was decided, newest first; of a chain, of its step, or of a step run by its id."""
+        query = {"chain": chain, "step": step, "workflow_id": workflow_id}
+        return AsyncPages(self._transport, path("decisions"), DecisionDetail, query, page_size)
 
     async def get(self, request: str) -> RequestDetail:
         """One question, whatever has become of it. Raises ``Error``."""

@@ -57,6 +57,7 @@ class Chain(Base):
         Index("idx_chains_started", text("started_at DESC")),
         Index("idx_chains_listed", "started_at", "id"),
         Index("idx_chains_named", "name", "started_at", "id"),
+        Index("idx_chains_listed_by_status", "status", "started_at", "id"),
     )
 
 

@@ -77,6 +77,7 @@ class StepRun(Base):
         ),
         Index("idx_workflows_queued", text("queued_at DESC")),
         Index("idx_workflows_listed", "queued_at", "id"),
+        Index("idx_workflows_listed_by_status", "status", "queued_at", "id"),
     )
 
 

@@ -197,11 +197,18 @@ async def test_renditions_go_with_what_they_show(place: Place) -> None:
     chain = await open_chain(place.database)
     (file,) = await place.made(chain)
     key = f"default/default/renditions/{file.artifact_id}.webp"
-    await place.store.put(key, b"small")
+    info = await place.store.put(key, b"small")
+    thumbnail = Rendition(
+        artifact_id=file.artifact_id,
+        kind="thumbnail",
+        state="made",
+        key=key,
+        sha256=info.sha256,
+        size_bytes=info.size_bytes,
+        next_try_at=NOW,
+    )
     async with place.database.write() as session:
-        session.add(
-            Rendition(artifact_id=file.artifact_id, kind="thumbnail", state="made", key=key, next_try_at=NOW)
-        )
+        session.add(thumbnail)
     assert await place.findings() == []
     await place.end(chain)
     await place.delete(chain)

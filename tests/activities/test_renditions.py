@@ -428,6 +428,33 @@ async def test_without_ffmpeg_pictures_work_and_films_wait_for_it(
     assert states == {"made"}
 
 
+# A store elsewhere.
+
+
+class Elsewhere(LocalStore):
+    """A store that has objects, but no files for others to open."""
+
+    def local_path(self, key: str) -> Path:
+        if sys._getframe(1).f_globals["__name__"].startswith("storage."):
+            return super().local_path(key)
+        return None  # type: ignore[return-value]
+
+
+async def test_a_store_without_files_is_read_through_copies(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    samples.require_ffmpeg()
+    async with LocalStore(tmp_path / "artifacts") as store:
+        studio = Studio(sqlite_database, store, tmp_path)
+        ids = await studio.add_set([samples.picture(tmp_path / f"{n}.png") for n in range(8)])
+        async with Elsewhere(tmp_path / "artifacts") as elsewhere:
+            studio.duty = Renditions(sqlite_database, elsewhere)
+            await studio.work()
+        made = await studio.of(ids[0])
+        assert {kind: row.state for kind, row in made.items()} == {"thumbnail": "made", "proxy": "made"}
+        assert studio.shown(made["thumbnail"]).size == (512, 256)
+
+
 # Whose work it is.
 
 
@@ -521,6 +548,17 @@ async def test_an_artifact_whose_bytes_are_gone_does_not_stop_the_others(studio:
     gone = (await studio.of(lost))["thumbnail"]
     assert (gone.state, gone.error) == ("impossible", "the artifact's bytes are gone")
     assert (await studio.of(whole))["thumbnail"].state == "made"
+
+
+async def test_what_is_deleted_is_not_worked_on(studio: Studio) -> None:
+    id = await studio.add(samples.picture(studio.folder / "a.png"))
+    await studio.duty.find()
+    later = await studio.add(samples.picture(studio.folder / "b.png"))
+    async with studio.database.write() as session:
+        await session.execute(update(Artifact).values(deleted_at=datetime.now(UTC)))
+    await studio.work()
+    assert (await studio.of(id))["thumbnail"].error == "the artifact is deleted"
+    assert await studio.of(later) == {}
 
 
 async def test_artifacts_older_than_the_worker_are_found_too(studio: Studio) -> None:

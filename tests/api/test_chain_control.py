@@ -26,6 +26,9 @@ from workers.temporal_server import TemporalServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+#: An id that nothing has.
+NOBODYS = "5084c9f7-9cd8-41c1-8158-1d9ab7923838"
+
 #: A node that runs for an hour, unless it is interrupted.
 ENDLESS = Fault(name="slow", seconds=3600.0)
 TEXT = """\
@@ -169,7 +172,7 @@ async def test_what_cannot_run_is_refused_before_anything_starts(
 
 
 @pytest.mark.parametrize(
-    "value", [f"artifact:{uuid4()}", str(uuid4()), f"input:{uuid4()}", "/etc/passwd", "../secret.png"]
+    "value", [f"artifact:{NOBODYS}", NOBODYS, f"input:{NOBODYS}", "/etc/passwd", "../secret.png"]
 )
 async def test_a_file_that_is_not_there_is_refused_before_anything_starts(api: Api, value: str) -> None:
     command = chain(

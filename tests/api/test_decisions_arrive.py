@@ -141,14 +141,11 @@ async def test_a_rejection_with_changes_makes_another_take_that_carries_the_note
     await scene.house.asked(handle, "make", take=2)
     second = await scene.question(handle)
     assert (second["take"], second["version"]) == (2, 2)
-    (note,) = (await scene.client.get(f"{API}/artifacts/{second['latest_artifact_id']}/notes")).json()[
-        "items"
-    ]
+    url = f"{API}/artifacts/{second['latest_artifact_id']}"
+    (note,) = (await scene.client.get(f"{url}/notes")).json()["items"]
     assert (note["text"], note["carried"], note["artifact_id"]) == ("calmer", True, first)
-    versions = (await scene.client.get(f"{API}/artifacts/{second['latest_artifact_id']}/versions")).json()[
-        "items"
-    ]
-    assert [version["seeds"] for version in versions][0] != [version["seeds"] for version in versions][1]
+    newer, older = (await scene.client.get(f"{url}/versions")).json()["items"]
+    assert newer["seeds"] != older["seeds"]
     assert (await scene.decide(second)).status_code == 200
     await scene.house.completed(handle)
 

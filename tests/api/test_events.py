@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -246,8 +247,7 @@ async def test_many_listeners_share_one_look_and_none_misses_an_event(
         ids: list[int] = []
         frames = live.follow()
         async for frame in frames:
-            if b"data: " in frame:
-                ids.append(int(frame.split(b"\n")[0].removeprefix(b"id: ")))
+            ids += _ids_of(frame)
             if len(ids) == count:
                 await frames.aclose()
                 break
@@ -272,22 +272,22 @@ async def test_a_listener_that_does_not_keep_up_is_ended_and_resumes_by_id(
     first = asyncio.ensure_future(anext(slow))
     await until(lambda: live.listener_count == 1, "it listens")
     await tell(sqlite_database, "event-1")
-    ids = [_id_of(await first)]
+    ids = _ids_of(await first)
     # It takes nothing while forty more happen; its connection is still there.
     await asyncio.gather(*(tell(sqlite_database, f"more-{number}") for number in range(40)))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        ids += [_id_of(frame) async for frame in slow]
+        async for piece in slow:
+            ids += _ids_of(piece)
         assert len(ids) < 41
-        async for frame in live.follow(after=ids[-1]):
-            if b"data: " in frame:
-                ids.append(_id_of(frame))
+        async for piece in live.follow(after=ids[-1]):
+            ids += _ids_of(piece)
             if len(ids) == 41:
                 break
     assert ids == list(range(1, 42))
 
 
-def _id_of(frame: bytes) -> int:
-    return int(frame.split(b"\n")[0].removeprefix(b"id: "))
+def _ids_of(piece: bytes) -> list[int]:
+    return [int(id) for id in re.findall(rb"^id: (\d+)\ndata: ", piece, re.MULTILINE)]
 
 
 async def test_a_client_that_goes_is_forgotten(sqlite_database: Database, tmp_path: Path) -> None:
@@ -316,6 +316,17 @@ async def test_a_connection_that_takes_nothing_is_given_up(
                 await tell(sqlite_database, f"event-{number}", reason="x" * 500_000)
             await until(lambda: live.listener_count == 0, "it is given up")
             writer.close()
+
+
+async def test_a_stream_ends_after_a_while_so_that_its_client_is_asked_again_who_it_is(
+    database: Database, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_STREAM_SECONDS", 0.0)
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        asking = asyncio.create_task(client.get(f"{api}/events?after=0", headers=STREAM))
+        await tell(database, "not sent any more")
+        body = (await asyncio.wait_for(asking, PATIENCE_SECONDS)).text
+    assert "data:" not in body
 
 
 async def test_a_defect_ends_every_stream_instead_of_leaving_silence(

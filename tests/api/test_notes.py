@@ -1,9 +1,12 @@
 """Notes: pinned to a version, carried to the next take until somebody resolves them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from activities.exporting import export_chain
+from db import chains
 from tests.api.gallery import API, Gallery, Shown, png
 
 
@@ -80,3 +83,15 @@ async def test_markup_in_a_note_is_text(gallery: Gallery) -> None:
 
 async def test_a_note_that_is_not_there_is_not_found(gallery: Gallery) -> None:
     assert (await gallery.client.post(f"{API}/notes/nothing/resolve")).status_code == 404
+
+
+async def test_an_export_of_the_chain_tells_the_notes_on_its_files(gallery: Gallery, tmp_path: Path) -> None:
+    shown = await gallery.one()
+    await note(gallery, shown, text="lift the shadows", x=0.5, y=0.5)
+    await gallery.client.post(f"{shown.url}/approve")
+    async with gallery.database.read() as session:
+        chain = await chains.get(session, shown.chain_id)
+    assert chain is not None
+    manifest = await export_chain(gallery.database, gallery.store, chain, tmp_path / "delivery")
+    ((told,),) = [file["notes"] for file in manifest["files"]]
+    assert (told["author"], told["text"], told["x"]) == ("ada", "lift the shadows", 0.5)

@@ -48,6 +48,15 @@ async def test_a_webhook_is_made_with_a_secret_that_is_shown_once(api: httpx.Asy
     assert shown == listed == {key: value for key, value in made.items() if key != "secret"}
 
 
+async def test_a_secret_is_kept_with_no_answer_that_could_be_repeated(api: httpx.AsyncClient) -> None:
+    key = {"Idempotency-Key": "once"}
+    first, second = [
+        await api.post("/webhooks", json={"name": "studio", "url": PUBLIC}, headers=key) for _ in range(2)
+    ]
+    assert first.headers["cache-control"] == "no-store"
+    assert first.json()["secret"] != second.json()["secret"]
+
+
 async def test_a_deleted_webhook_is_gone_with_its_log_and_the_trail_tells_by_whom(
     api: httpx.AsyncClient, database: Database
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db import artifacts, attempts, chains, lists, outbox
+from db import artifacts, attempts, chains, lists, outbox, renditions
 from db.listing import Listing
 from db.pages import encode_cursor
 from db.session import Database
@@ -36,6 +36,18 @@ QUESTIONS: dict[str, tuple[Callable[[AsyncSession], Awaitable[object]], str]] = 
     "the open attempt of a step": (
         lambda s: attempts.open_for(s, "id"),
         "idx_attempts_one_open_per_workflow",
+    ),
+    "renditions that are due": (
+        lambda s: renditions.has_due(s, ("thumbnail",), NOW),
+        "idx_renditions_due",
+    ),
+    "new artifacts without renditions": (
+        lambda s: renditions.unseen_since(s, NOW),
+        "idx_artifacts_created|idx_artifacts_listed",
+    ),
+    "a page of old artifacts without renditions": (
+        lambda s: renditions.unseen_before(s, CURSOR),
+        "idx_artifacts_listed",
     ),
     "messages that are due": (lambda s: outbox.has_due(s, NOW), "idx_outbox_due"),
 }
@@ -68,6 +80,9 @@ async def test_a_frequent_question_reads_an_index_and_no_whole_table(
 PAGES: dict[str, tuple[Listing, tuple[str, ...], str]] = {
     "chains": (lists.CHAINS, (), "idx_chains_listed"),
     "chains of a name": (lists.CHAINS, ("name",), "idx_chains_named"),
+    "chains of a status": (lists.CHAINS, ("status",), "idx_chains_listed_by_status"),
+    "step runs of a status": (lists.STEP_RUNS, ("status",), "idx_workflows_listed_by_status"),
+    "artifacts of steps of a status": (lists.ARTIFACTS, ("status",), "idx_artifacts_listed"),
     "step runs": (lists.STEP_RUNS, (), "idx_workflows_listed"),
     "transfers": (lists.TRANSFERS, (), "idx_transfers_listed"),
     "artifacts": (lists.ARTIFACTS, (), "idx_artifacts_listed"),

@@ -4,6 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
@@ -367,6 +368,7 @@ async def _add_notes(studio: Studio, chain_id: str, first_id: str, second_id: st
             )
 
 
+@cache
 def scene(hue: float, sun: float, size: tuple[int, int] = (768, 512)) -> bytes:
     """A PNG of dunes under a sun: ``hue`` 0 to 1 is the light's colour, ``sun`` 0 to 1 how low it stands."""
     width, height = size

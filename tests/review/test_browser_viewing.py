@@ -289,6 +289,19 @@ async def test_a_painted_mask_becomes_the_edited_files_transparency(site: Site, 
         assert image.getpixel((260, 100)) == (10, 200, 30, 255)
 
 
+async def test_a_painted_mask_is_kept_as_an_input_for_other_chains(site: Site, ada: Desk) -> None:
+    waiting = await site.asks(picture((10, 200, 30), size=(300, 200)))
+    page = await ada.open(waiting.path)
+    await page.get_by_role("button", name="Paint a mask").click()
+    await page.get_by_role("button", name="Invert").click()
+    await page.get_by_role("button", name="Keep as an input").click()
+    toast = page.locator("#toasts .cc-toast", has_text="input:")
+    id = (await toast.locator("p").text_content() or "").partition("input:")[2]
+    content = await page.request.get(f"{site.url}/api/v1/inputs/{id}/download")
+    with Image.open(BytesIO(await content.body())) as image:
+        assert image.getpixel((5, 5)) == (10, 200, 30, 0)
+
+
 async def test_a_dropped_file_waits_in_the_form_and_says_that_its_size_differs(site: Site, ada: Desk) -> None:
     waiting = await site.asks(picture(size=(300, 200)))
     page = await ada.open(waiting.path)

@@ -63,10 +63,9 @@ function draw(overlay) {
   const back = build("button", { type: "button", on: { click: () => (reset(), draw(overlay)) } }, "Default keys");
   const close = build("button", { type: "button", autofocus: true, on: { click: () => overlay.close() } }, "Close");
   overlay.replaceChildren(
-    build("h2", {}, "Keys"),
+    build("div", { class: "cc-bar" }, build("h2", {}, "Keys"), back, close),
     build("p", {}, "Press a key's button, then the key that you would rather have. Keys rest while you type."),
     build("div", { class: "cc-keys" }, ...groups),
-    build("div", { class: "cc-bar" }, back, close),
   );
   overlay.setAttribute("aria-label", "Keys");
 }

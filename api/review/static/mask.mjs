@@ -2,6 +2,7 @@
 import { build, slider } from "./build.mjs";
 import { offer } from "./edit.mjs";
 import { pngOf } from "./png.mjs";
+import { say } from "./toasts.mjs";
 import { View } from "./view.mjs";
 
 const UNDO_STEPS = 20;
@@ -39,8 +40,12 @@ class Mask extends HTMLElement {
     this.stage = build("div", { class: "cc-stage", tabIndex: 0, role: "application", "aria-label": "Mask: draw with the pointer" }, plane);
     this.stage.dataset.tool = "paint";
     this.view = new View(width, height);
-    this.panel = build("div", { class: "cc-mask" }, this.#bar(), this.stage);
+    this.panel = build("dialog", { class: "cc-mask", "aria-label": "Paint a mask" }, this.#bar(), this.stage);
+    // Escape is pressed too easily to throw a painting away.
+    this.panel.addEventListener("cancel", (event) => this.#undo.length > 0 && event.preventDefault());
+    this.panel.addEventListener("close", () => this.#put());
     this.append(this.panel);
+    this.panel.showModal();
     this.view.attach(this.stage, plane);
     this.#paintWithPointer();
     this.stage.focus();
@@ -67,12 +72,13 @@ class Mask extends HTMLElement {
       button("Undo", () => this.undo()),
       button("Clear", () => this.clear()),
       button("Fit", () => this.view.fit()),
-      button("Use as edited file", () => this.exportPicture()),
-      button("Close", () => this.#close()),
+      button("Use as edited file", () => this.useAsEdit()),
+      button("Keep as an input", () => this.keepAsInput()),
+      button("Close", () => this.panel.close()),
     );
   }
 
-  #close() {
+  #put() {
     this.view.release();
     this.panel.remove();
     this.stage = this.view = null;
@@ -155,8 +161,29 @@ class Mask extends HTMLElement {
     this.mask.putImageData(pixels, 0, 0);
   }
 
+  async useAsEdit() {
+    const file = await this.#exported();
+    this.panel.close();
+    offer(file, this.dataset.form || "edit");
+  }
+
+  // For chains that are given a picture with its mask: a run names the input by its id.
+  async keepAsInput() {
+    const body = new FormData();
+    body.set("file", await this.#exported());
+    this.panel.close();
+    try {
+      const response = await fetch(`${document.body.dataset.api}/inputs`, { method: "POST", body });
+      const answer = await response.json();
+      if (!response.ok) throw new Error(answer.detail ?? `The server answered ${response.status}.`);
+      say(`Kept: a chain takes it as input:${answer.id}`, { stays: true });
+    } catch (error) {
+      say(error.message, { isProblem: true });
+    }
+  }
+
   // The colours stay as they are everywhere; what was painted becomes transparent, as LoadImage's mask expects.
-  async exportPicture() {
+  async #exported() {
     const { width, height } = this.canvas;
     const copy = build("canvas", { width, height });
     const context = copy.getContext("2d");
@@ -164,8 +191,7 @@ class Mask extends HTMLElement {
     const picture = context.getImageData(0, 0, width, height).data;
     const painted = this.#pixels().data;
     for (let at = 3; at < picture.length; at += 4) picture[at] = Math.min(picture[at], 255 - painted[at]);
-    const file = new File([await pngOf(width, height, picture)], "masked.png", { type: "image/png" });
-    offer(file, this.dataset.form || "edit");
+    return new File([await pngOf(width, height, picture)], "masked.png", { type: "image/png" });
   }
 
   #pixels() {

@@ -3,6 +3,8 @@ import { build } from "./build.mjs";
 import { say } from "./toasts.mjs";
 
 class Notes extends HTMLElement {
+  #arming = null;
+
   connectedCallback() {
     if (this.isSetUp) return;
     this.isSetUp = true;
@@ -11,6 +13,7 @@ class Notes extends HTMLElement {
       const note = event.target.closest("[data-note]");
       if (note && !event.target.closest("button, a, input")) this.#show(note);
     });
+    if (this.form) this.form.querySelector("button:not([type])")?.before(this.#pinButton());
     // The viewer stands before or after the notes: it is looked for once the page is whole.
     queueMicrotask(() => this.#pinAll());
   }
@@ -35,12 +38,14 @@ class Notes extends HTMLElement {
     const { stage, view, plane } = this.viewer ?? {};
     const transport = this.viewer?.querySelector("cc-video")?.transport ?? this.viewer?.closest("cc-video")?.transport;
     if (transport) this.form.elements.namedItem("frame").value = String(transport.frame);
-    if (!stage || stage.dataset.tool) return;
+    this.#disarm();
+    if (!stage) return;
     stage.dataset.tool = "pin";
+    this.#arming = new AbortController();
     stage.addEventListener(
       "click",
       (event) => {
-        delete stage.dataset.tool;
+        this.#disarm();
         const place = view.placeAt(stage, event.clientX, event.clientY);
         if (!place) return;
         this.form.elements.namedItem("x").value = place.x.toFixed(4);
@@ -49,8 +54,24 @@ class Notes extends HTMLElement {
         plane.append(pin(place, "+", "cc-pin cc-draft"));
         this.form.elements.namedItem("text").focus();
       },
-      { once: true },
+      { signal: this.#arming.signal },
     );
+  }
+
+  #disarm() {
+    this.#arming?.abort();
+    this.#arming = null;
+    delete this.viewer?.stage?.dataset.tool;
+  }
+
+  #pinButton() {
+    const button = build("button", { type: "button" }, "Pin it on the picture");
+    button.addEventListener("click", () => {
+      this.#arm();
+      say("Now click the place.");
+      this.viewer?.stage?.scrollIntoView({ block: "nearest" });
+    });
+    return button;
   }
 
   #pinAll() {
@@ -93,6 +114,7 @@ class Notes extends HTMLElement {
       say(error.message, { isProblem: true });
       return;
     }
+    this.#disarm();
     this.form?.reset();
     for (const name of ["x", "y", "frame"]) if (form === this.form) form.elements.namedItem(name).value = "";
     this.#pinAll();

@@ -9,7 +9,7 @@ from typing import Any
 from comfychain.client.artifacts import AsyncArtifacts, Reviewed
 from comfychain.client.blocking.pages import Pages
 from comfychain.client.portal import Portal
-from contracts.api import ArtifactDetail, DecisionDetail, EditedArtifact, Seed, VersionEntry
+from contracts.api import ArtifactDetail, DecisionDetail, EditedArtifact, Seed, TransferDetail, VersionEntry
 
 
 class Artifacts:
@@ -79,6 +79,9 @@ class Artifacts:
 
     def lineage(self, artifact: str) -> builtins.list[ArtifactDetail]:
         return self._portal.run(self._artifacts.lineage(artifact))
+
+    def transfers(self, artifact: str, *, page_size: int = 50) -> Pages[TransferDetail]:
+        return Pages(self._portal, self._artifacts.transfers(artifact, page_size=page_size))
 
     def delete(self, artifact: str) -> None:
         self._portal.run(self._artifacts.delete(artifact))

@@ -13,11 +13,11 @@ from comfychain.client.notes import AsyncNotes
 from comfychain.client.portal import Portal
 from comfychain.client.requests import AsyncRequests
 from comfychain.client.servers import AsyncServers
-from contracts.api import InputDetail, NoteDetail, RequestDetail, ServerDetail
+from contracts.api import DecisionDetail, InputDetail, NoteDetail, RequestDetail, ServerDetail
 
 
 class Requests:
-    """``client.requests``: the questions that are open now."""
+    """``client.requests``."""
 
     def __init__(self, portal: Portal, requests: AsyncRequests) -> None:
         self._portal = portal
@@ -27,6 +27,17 @@ class Requests:
         self, *, chain: str | None = None, step: str | None = None, page_size: int = 50
     ) -> Pages[RequestDetail]:
         return Pages(self._portal, self._requests.list(chain=chain, step=step, page_size=page_size))
+
+    def decided(
+        self,
+        *,
+        chain: str | None = None,
+        step: str | None = None,
+        workflow_id: str | None = None,
+        page_size: int = 50,
+    ) -> Pages[DecisionDetail]:
+        decided = self._requests.decided(chain=chain, step=step, workflow_id=workflow_id, page_size=page_size)
+        return Pages(self._portal, decided)
 
     def get(self, request: str) -> RequestDetail:
         return self._portal.run(self._requests.get(request))

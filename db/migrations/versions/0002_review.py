@@ -182,10 +182,12 @@ def upgrade() -> None:
     op.add_column("chains", sa.Column("deleted_at", sa.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("chains", sa.Column("deleted_by", sa.Text(), nullable=True))
     op.create_index("idx_chains_listed", "chains", ["started_at", "id"])
+    op.create_index("idx_chains_listed_by_status", "chains", ["status", "started_at", "id"])
     op.create_index("idx_chains_named", "chains", ["name", "started_at", "id"])
     op.create_index("idx_decisions_listed", "decisions", ["decided_at", "id"])
     op.create_index("idx_transfers_listed", "artifact_transfers", ["created_at", "id"])
     op.create_index("idx_workflows_listed", "workflows", ["queued_at", "id"])
+    op.create_index("idx_workflows_listed_by_status", "workflows", ["status", "queued_at", "id"])
 
 
 def downgrade() -> None:
