@@ -24,8 +24,9 @@ help:
 demo: $(VENV)/.runtime
 	@exec $(BIN)/comfychain demo $(ARGS)
 
+# Two at once, file by file: much of a test's time is waiting for other processes.
 test: $(VENV)/.dev
-	@exec $(BIN)/python -m pytest -ra $(ARGS)
+	@exec $(BIN)/python -m pytest -ra -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from comfyui.client import ComfyClient
 from comfyui.errors import Unreachable
-from comfyui.health import probe
+from comfyui.health import Health, probe
 from comfyui.http import HttpTimeouts
 from comfyui.server import Auth, Server, Tls
 from contracts.failures import ComfychainError, FailureCategory
@@ -45,6 +45,7 @@ class Servers:
         """Clients of settings that have changed; whoever uses one may go on until the worker ends."""
         self._object_infos: dict[str, dict[str, Any]] = {}
         self._object_info_at: dict[str, float] = {}
+        self._seen_up: set[str] = set()
         self._opening = asyncio.Lock()
         self._has_stale_object_infos = True
         self._all_up = True
@@ -134,7 +135,8 @@ class Servers:
     async def _look_at(self, row: ServerRow) -> bool:
         """Whether the server is up."""
         now = asyncio.get_running_loop().time()
-        came_back = row.state != "up"
+        # The row alone would not tell: a person may have looked at the server in between.
+        came_back = row.state != "up" or row.name not in self._seen_up
         due = now - self._object_info_at.get(row.name, -_OBJECT_INFO_SECONDS) >= _OBJECT_INFO_SECONDS
         try:
             client = await self.client(row)
@@ -142,6 +144,19 @@ class Servers:
             await self._record_unusable(row, error)
             return False
         health = await probe(client, with_object_info=came_back or due)
+        await self.record(row, health)
+        if health.object_info is not None:
+            self._object_info_at[row.name] = now
+        if (came_back or due) and health.queue_running + health.queue_pending:
+            await self._stop_strays(client)
+        if health.state == "up":
+            self._seen_up.add(row.name)
+        else:
+            self._seen_up.discard(row.name)
+        return health.state == "up"
+
+    async def record(self, row: ServerRow, health: Health) -> None:
+        """Keep a look at a server for the others to see."""
         spelled = None
         if health.object_info is not None:
             spelled = await asyncio.to_thread(documents.spell, documents.OBJECT_INFO, health.object_info)
@@ -150,7 +165,6 @@ class Servers:
             if spelled is not None:
                 sha256 = await documents.put_spelled(session, spelled)
                 self._has_stale_object_infos |= sha256 != row.object_info_sha256
-                self._object_info_at[row.name] = now
             await rows.record_health(
                 session,
                 row.name,
@@ -162,11 +176,8 @@ class Servers:
                 devices=health.devices,
                 max_upload_bytes=health.max_upload_bytes,
                 object_info_sha256=sha256,
-                last_error=health.error,
+                last_error=health.error or None,
             )
-        if (came_back or due) and health.queue_running + health.queue_pending:
-            await self._stop_strays(client)
-        return health.state == "up"
 
     async def _record_unusable(self, row: ServerRow, error: ComfychainError) -> None:
         """A server that is configured wrongly is down, and no other suffers for it."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from comfyui.coercion import coerce
 from comfyui.errors import names_model_file
-from comfyui.object_info import declared_input
+from contracts.coercion import coerce
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.files import FileRef, revive
 from contracts.graphs import Graph, parse_graph
+from contracts.object_info import declared_input
 
 PREFIX_INPUT = "filename_prefix"
 DEFAULT_PREFIX = "ComfyUI"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from comfyui.object_info import declared_input, has_class
 from comfyui.server import Server
 from contracts.failures import FailureCategory
 from contracts.graphs import is_link
+from contracts.object_info import declared_input, has_class
 
 _MAX_LACKS_SHOWN = 8
 

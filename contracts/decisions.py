@@ -13,8 +13,8 @@ class DecisionInput(BaseModel):
     """One verdict about the output set a step now asks about.
 
     ``step`` is given to the chain and left out to the step itself. ``artifact_id``, ``version``, ``sha256``
-    or ``set_sha256`` name what was looked at: a bare verdict means the version now asked for. ``pick`` keeps the named
-    artifacts of the set and approves them. A rejection may carry ``parameters`` (changes among the
+    or ``set_sha256`` name what was looked at: a bare verdict means the version now asked for. ``pick`` keeps
+    the named artifacts of the set and approves them. A rejection may carry ``parameters`` (changes among the
     step's ``editable`` ones), ``seed`` and whether to ``regenerate`` at all.
     """
 

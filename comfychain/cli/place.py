@@ -46,13 +46,12 @@ async def open_place(
             yield resources
 
 
-def command_at(place: Place, words: str) -> str:
+def command_at(place: Place, *words: str) -> str:
     """A command line of ours that works at the same place when it is typed here."""
     if isinstance(place, Resources):
-        return command(place.settings, words)
-    if os.environ.get(_URL_VARIABLE, "").rstrip("/") == place.url:
-        return f"comfychain {words}"
-    return f"comfychain {words} --api {shlex.quote(place.url)}"
+        return command(place.settings, *words)
+    is_known = os.environ.get(_URL_VARIABLE, "").rstrip("/") == place.url
+    return shlex.join(["comfychain", *words, *(() if is_known else ("--api", place.url))])
 
 
 async def first(pages: "AsyncPages[Item]", limit: int) -> tuple[list[Item], bool]:

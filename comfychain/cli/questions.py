@@ -80,7 +80,7 @@ class Questions:
         if artifact is not None:
             say(f"  look at it:      {artifact.local_path}")
         say("  decide here, or from another terminal with one of")
-        say(f"    {command(self._resources.settings, f'artifact approve {step.latest_artifact_id}')}")
+        say(f"    {command(self._resources.settings, 'artifact', 'approve', step.latest_artifact_id or '')}")
         address = self._resources.settings.temporal_address
         verdict = json.dumps({"step": step.step_id})
         say(

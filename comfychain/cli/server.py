@@ -75,27 +75,37 @@ def add(
     ca_file: Annotated[
         Path | None, typer.Option(help="PEM file of the authority behind its certificate, if it is your own.")
     ] = None,
-    slots: Annotated[int, typer.Option(min=1, max=64, help="Prompts of ours that it may hold.")] = 2,
+    slots: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Prompts of ours that it may hold (default: 2).")
+    ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a server, or change one of the same name; a running worker sees it within seconds."""
+    """Add a server, or change one of the same name; a running worker sees it within seconds.
+
+    What is not given stays as it was.
+    """
 
     async def write() -> Server:
         named = parse_server_option(server)
-        wanted = ServerSettings(
-            name=named.name,
-            url=named.url,
-            tags=tuple(tag or ()),
-            auth=auth,
-            input_dir=input_dir,
-            output_dir=output_dir,
-            models_dir=models_dir,
-            ca_file=ca_file,
-            slots=slots,
-        )
-        wanted.headers()
+        given = {
+            "tags": tag,
+            "auth": auth,
+            "input_dir": input_dir,
+            "output_dir": output_dir,
+            "models_dir": models_dir,
+            "ca_file": ca_file,
+            "slots": slots,
+        }
         async with open_folder(data_dir, create=True) as resources, resources.database.write() as session:
+            known = await servers.get(session, named.name)
+            kept = {} if known is None or known.removed_at is not None else _settings_of(known)
+            wanted = ServerSettings(
+                name=named.name,
+                url=named.url,
+                **(kept | {name: value for name, value in given.items() if value is not None}),
+            )
+            wanted.headers()
             return await servers.upsert(
                 session,
                 name=wanted.name,
@@ -178,19 +188,7 @@ async def look_at(resources: Resources, row: Server) -> Health:
     Raises ``ComfychainError`` (invalid_input) if its credentials or its ``ca_file`` are not to be had.
     """
     health = await probe(await resources.servers.client(row), with_object_info=False)
-    async with resources.database.write() as session:
-        await servers.record_health(
-            session,
-            row.name,
-            state=health.state,
-            now=datetime.now(UTC),
-            queue_running=health.queue_running,
-            queue_pending=health.queue_pending,
-            version=health.version,
-            devices=health.devices,
-            max_upload_bytes=health.max_upload_bytes,
-            last_error=health.error or None,
-        )
+    await resources.servers.record(row, health)
     return health
 
 
@@ -221,6 +219,19 @@ def _no_such_server(name: str, known: list[Server]) -> ComfychainError:
         if known
         else "add one: comfychain server add NAME=URL",
     )
+
+
+def _settings_of(row: Server) -> dict[str, Any]:
+    known = {
+        "tags": row.tags,
+        "auth": row.auth_env,
+        "input_dir": row.input_dir,
+        "output_dir": row.output_dir,
+        "models_dir": row.models_dir,
+        "ca_file": row.ca_file,
+        "slots": row.slots,
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _text(path: Path | None) -> str | None:

@@ -1,6 +1,7 @@
 """Starting a chain's workflow. Light to import: the demo starts its chain while the worker still loads."""
 
 import json
+import shlex
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -39,7 +40,7 @@ async def start_chain(client: Client, workflow_id: str, chain_input: ChainInput)
             f"a chain already runs as {workflow_id}",
             hint="choose another --id"
             if chain_input.retry_of is None
-            else f"it goes on already; follow it with: comfychain chain watch {workflow_id}",
+            else f"it goes on already; follow it with: comfychain chain watch {shlex.quote(workflow_id)}",
         ) from None
     except RPCError as error:
         raise ComfychainError(

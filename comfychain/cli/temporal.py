@@ -47,11 +47,12 @@ async def connect(settings: Settings) -> Client:
         ) from None
 
 
-def command(settings: Settings, words: str) -> str:
+def command(settings: Settings, *words: str) -> str:
     """A command line of ours that works on the same data folder when it is typed here."""
+    line = shlex.join(["comfychain", *words])
     if settings.data_dir == load_settings().data_dir:
-        return f"comfychain {words}"
-    return f"comfychain {words} --data-dir {shlex.quote(str(settings.data_dir))}"
+        return line
+    return f"{line} --data-dir {shlex.quote(str(settings.data_dir))}"
 
 
 def person(by: str | None) -> str:

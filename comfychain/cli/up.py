@@ -83,7 +83,7 @@ async def _start(crew: Crew, settings: Settings) -> None:
             f"server           {row.name}  {row.url}  {row.state}"
             + (f" ({row.last_error})" if row.last_error else "")
         )
-    say(f"run a chain:     {command(settings, 'chain run two-frames --watch')}")
+    say(f"run a chain:     {command(settings, 'chain', 'run', 'two-frames', '--watch')}")
     say("stop with Ctrl-C")
 
 

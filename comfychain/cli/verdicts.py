@@ -9,7 +9,7 @@ import typer
 import comfychain
 from comfychain.cli.deciding import LATER, decide, ring
 from comfychain.cli.exits import ExitCode, run
-from comfychain.cli.options import Api, AsJson, By, DataDir
+from comfychain.cli.options import Api, AsJson, By, DataDir, pairs
 from comfychain.cli.output import note, print_json, say
 from comfychain.cli.place import open_place
 from comfychain.cli.temporal import person
@@ -65,7 +65,7 @@ def reject(
         reason=reason,
         decided_by=person(by),
         regenerate=regenerate,
-        parameters=dict(_changed(text) for text in set_parameter or []),
+        parameters=_changes(set_parameter or []),
         seed=None if seed is None else _seed(seed),
     )
     raise typer.Exit(run(_decide(decision, data_dir, api, as_json)))
@@ -125,14 +125,14 @@ async def _decide_there(client: "AsyncClient", decision: DecisionInput) -> tuple
     return answer, made.delivered
 
 
-def _changed(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise typer.BadParameter(f"{text!r} is not written as KEY=VALUE", param_hint="--set")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+def _changes(texts: list[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for key, value in pairs(texts, "--set").items():
+        try:
+            changes[key] = json.loads(value)
+        except ValueError:
+            changes[key] = value
+    return changes
 
 
 def _seed(text: str) -> Any:

@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 from activities.library import Library
 from activities.servers import Servers
-from comfyui.standin import StandIn
+from comfyui.health import probe
+from comfyui.standin import Fault, StandIn
 from contracts.failures import ComfychainError
 from contracts.graphs import canonical_json, document_sha256
 from db import documents
@@ -53,6 +54,34 @@ async def test_object_infos_that_no_server_has_any_more_are_forgotten(
         kept = set(await session.scalars(select(Document.sha256)))
     assert kept == {graph, row.object_info_sha256}
     await servers.close()
+
+
+async def test_a_look_by_hand_does_not_hide_from_the_worker_that_a_server_came_back(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    by_worker = Servers(sqlite_database, resolve_auth)
+    by_hand = Servers(sqlite_database, resolve_auth)
+    async with StandIn(tmp_path / "a") as standin:
+        async with sqlite_database.write() as session:
+            await rows.upsert(session, name="a", url=standin.url)
+        await by_worker.look()
+        standin.faults.add(Fault(name="http_error", status=500, path="/system_stats"))
+        await by_worker.look()
+        standin.faults.clear()
+        async with sqlite_database.write() as session:
+            row = await rows.get(session, "a")
+            assert row is not None
+            assert row.state == "down"
+            lost = await documents.put(session, "object_info", {"Old": {}})
+            row.object_info_sha256 = lost
+        await by_hand.record(row, await probe(await by_hand.client(row), with_object_info=False))
+        await by_worker.look()
+    async with sqlite_database.read() as session:
+        row = await rows.get(session, "a")
+    assert row is not None
+    assert (row.state, row.object_info_sha256 == lost) == ("up", False)
+    for servers in (by_worker, by_hand):
+        await servers.close()
 
 
 async def test_a_document_is_kept_under_the_hash_of_its_canonical_spelling(database: Database) -> None:

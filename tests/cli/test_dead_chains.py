@@ -48,6 +48,10 @@ def shown(house: Data, workflow_id: str) -> Any:
 
 def test_a_terminated_chain_goes_on_with_a_retry_and_asks_again(house: Data) -> None:
     terminated(house, "ended")
+    watched = house("chain", "watch", "ended")
+    assert watched.code == 1
+    assert "its workflow is terminated" in watched.err
+    assert "comfychain chain retry ended" in watched.err
     before = shown(house, "ended")
     assert before["completed_at"] is None
     house.good("chain", "retry", "ended")

@@ -168,6 +168,29 @@ def test_servers_are_added_changed_listed_and_removed(tmp_path: Path) -> None:
     assert data("server", "remove", "gpu-b").code == 3
 
 
+def test_what_is_not_given_again_stays_as_it_was_with_a_server(tmp_path: Path) -> None:
+    data = Data(tmp_path / "data")
+    (tmp_path / "house.pem").touch()
+    data.good(
+        "server", "add", "a=https://gpu-a", "--ca-file", tmp_path / "house.pem", "--slots", "3", "--tag", "x"
+    )
+    data.good("server", "add", "a=https://gpu-b", "--tag", "y")
+    [row] = data.good("server", "list", "--json").document["servers"]
+    assert (row["url"], row["tags"], row["slots"]) == ("https://gpu-b", ["y"], 3)
+    assert row["ca_file"] == str(tmp_path / "house.pem")
+
+
+def test_a_value_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    data = Data(tmp_path / "data")
+    for words in (
+        ("chain", "run", "two-frames", "-p", "look=dusk", "-p", "look=dawn"),
+        ("artifact", "reject", "some-id", "--set", "3.cfg=1", "--set", "3.cfg=2"),
+    ):
+        answer = data(*words)
+        assert answer.code == 2, answer
+        assert "twice" in answer.err
+
+
 def test_a_server_with_a_password_in_its_url_is_refused_without_repeating_it(tmp_path: Path) -> None:
     answer = Data(tmp_path / "data")("server", "add", "a=http://me:secret@gpu:8188")
     assert answer.code == 2

@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from contracts import ids
 from contracts.chain import StepStatus
 from contracts.decisions import DecisionAnswer, DecisionInput
 from contracts.failures import ComfychainError, FailureCategory
-from db import artifacts, audit, decisions, documents, outbox, output_sets, steps
-from db.models import ApprovalRequest, Artifact, Decision, Slot, StepRun, Take
+from db import artifacts, audit, decisions, documents, outbox, output_sets, servers, steps
+from db.models import ApprovalRequest, Artifact, Attempt, Decision, Slot, StepRun, Take
 from db.session import Database
 from tests.db.runs import ASK, NOW, decide, files, open_chain, open_step, render
 
@@ -252,6 +252,40 @@ async def test_a_change_that_its_input_cannot_take_is_refused_before_it_costs_th
     assert (answer.accepted, answer.refusal) == (False, "invalid_input")
     assert f"3.cfg wants {wanted}, not {str(value)!r}" in answer.message
     assert (await decide(database, run_id, verdict="reject", parameters={"3.cfg": "8"})).accepted
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("3.cfg", 1000, "at most 100"),
+        ("3.cfg", "-1", "at least 0"),
+        ("3.steps", 2.5, "a whole number"),
+        ("3.sampler", "eulr", "one of euler, heun"),
+    ],
+)
+async def test_a_change_is_held_against_what_the_server_declares(
+    database: Database, name: str, value: Any, wanted: str
+) -> None:
+    inputs = {
+        "cfg": ["FLOAT", {"min": 0.0, "max": 100.0}],
+        "steps": ["INT", {"min": 1}],
+        "sampler": [["euler", "heun"]],
+    }
+    graph = {"3": {"class_type": "Sampler", "inputs": {"cfg": 7.5, "steps": 20, "sampler": "heun"}}}
+    async with database.write() as session:
+        sha256 = await documents.put(session, "graph", graph)
+        declared = await documents.put(session, "object_info", {"Sampler": {"input": {"required": inputs}}})
+        server = await servers.upsert(session, name="a", url="http://a")
+        server.object_info_sha256 = declared
+    chain = await open_chain(database, "a", settings={"a": {"workflow": "graph", "graph_sha256": sha256}})
+    run_id = ids.step_run_id(chain.id, "a")
+    await render(database, run_id, approval=ASK | {"editable": ["3.cfg", "3.steps", "3.sampler"]})
+    async with database.write() as session:
+        await session.execute(update(Attempt).where(Attempt.workflow_id == run_id).values(server_name="a"))
+    answer = await decide(database, run_id, verdict="reject", parameters={name: value})
+    assert f"{name} wants {wanted}, not {str(value)!r}" in answer.message
+    fitting = {"3.cfg": "8", "3.steps": 30, "3.sampler": "euler"}
+    assert (await decide(database, run_id, verdict="reject", parameters=fitting)).accepted
 
 
 async def test_a_decision_finds_its_step_by_artifact_and_never_leaves_its_chain(database: Database) -> None:

@@ -7,23 +7,16 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from tests.faults.figures import Figures
+from tests.faults.figures import FIGURES, Figures
 from tests.faults.processes import StandInProcess
 from tests.faults.scene import Scene, Stage
 from workers.temporal_server import TemporalServer
 from workflows.entry import DATA_CONVERTER
 
-_FIGURES = Figures()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in _FIGURES.lines():
-        terminalreporter.write_line(line)
-
 
 @pytest.fixture
-def figures() -> Figures:
-    return _FIGURES
+def figures(pytestconfig: pytest.Config) -> Figures:
+    return pytestconfig.stash.setdefault(FIGURES, Figures())
 
 
 class HastyTemporal(TemporalServer):

@@ -4,6 +4,8 @@ import math
 import time
 from collections import defaultdict
 
+import pytest
+
 
 class Figures:
     """Recovery is the time from a fault to the end of the last chain that it hit."""
@@ -34,3 +36,7 @@ class Figures:
                 f"{self._wasted[scenario]} wasted renders"
             )
         return told
+
+
+#: The figures of this process.
+FIGURES = pytest.StashKey[Figures]()

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.e2e.definitions import after, chain, step
+from tests.e2e.house import PATIENCE_SECONDS
 from tests.faults.checker import check
 from tests.faults.figures import Figures
 from tests.faults.points import Action, Fault
@@ -75,10 +76,12 @@ async def test_a_chain_survives_whatever_happens_to_its_worker_at_every_side_eff
         replacement = asyncio.create_task(replaced())
         handle = await scene.start(CHAIN)
         await _through(scene, handle)
-        replacement.cancel()
         if action == "kill":
-            assert died_at, "the point was never passed"
+            # A duty in the background may come to its point after the chain has ended.
+            await asyncio.wait_for(replacement, PATIENCE_SECONDS)
             figures.recovered("worker killed at a point", died_at[0])
+        else:
+            replacement.cancel()
         for step_id in ("frame", "edit"):
             assert [each.state for each in await scene.attempts(handle, step_id)] == ["completed"]
             assert len(await scene.artifacts(handle, step_id)) == 1

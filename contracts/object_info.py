@@ -10,11 +10,14 @@ class DeclaredInput:
 
     ``options`` are a COMBO's values, None if they are not listed here (fetched by the editor).
     ``takes_upload``: its files come by upload, and those in subfolders are valid without being listed.
+    ``minimum`` and ``maximum`` bound an INT or a FLOAT.
     """
 
     type: str
     options: list[Any] | None = None
     takes_upload: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
 
     def offers(self, value: object) -> bool:
         """Whether the server would take ``value``; a model's folder may be spelled with either slash."""
@@ -23,6 +26,16 @@ class DeclaredInput:
         return value in self.options or str(value).replace("\\", "/") in {
             str(option).replace("\\", "/") for option in self.options
         }
+
+    def out_of_bounds(self, value: object) -> str | None:
+        """The bound that a number breaks, in words; ComfyUI refuses a prompt with such a value."""
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            return None
+        if self.minimum is not None and value < self.minimum:
+            return f"at least {self.minimum:g}"
+        if self.maximum is not None and value > self.maximum:
+            return f"at most {self.maximum:g}"
+        return None
 
 
 def has_class(object_info: dict[str, Any], node_class: str) -> bool:
@@ -50,7 +63,13 @@ def _read(declared: list[Any]) -> DeclaredInput:
     if isinstance(declared[0], list):
         return DeclaredInput("COMBO", declared[0], takes_upload)
     kind = str(declared[0])
+    if kind in ("INT", "FLOAT"):
+        return DeclaredInput(kind, minimum=_bound(options.get("min")), maximum=_bound(options.get("max")))
     listed = options.get("options")
     if kind == "COMBO" and isinstance(listed, list) and "remote" not in options:
         return DeclaredInput(kind, listed, takes_upload)
     return DeclaredInput(kind, None, takes_upload)
+
+
+def _bound(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from comfyui.object_info import DeclaredInput
 from contracts.failures import ComfychainError, FailureCategory
+from contracts.object_info import DeclaredInput
 
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -86,5 +86,5 @@ def _unfit(value: Any, wanted: str, address: str) -> ComfychainError:
     return ComfychainError(
         FailureCategory.INVALID_INPUT,
         f"parameter {address} wants {wanted}, not {str(value)[:80]!r} ({type(value).__name__})",
-        details={"parameter": address},
+        details={"parameter": address, "wanted": wanted},
     )
