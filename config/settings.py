@@ -84,6 +84,8 @@ class Settings(BaseSettings):
     """Further names that the API may be asked by."""
     upload_max_bytes: int = Field(default=2 * 2**30, gt=0)
     """Of one file that is uploaded to the API."""
+    input_quota_bytes: int = Field(default=100 * 2**30, gt=0)
+    """Of all inputs that are uploaded to the API within a day."""
     deletion_grace_seconds: float = Field(default=24 * 3600.0, ge=0)
     """How long the bytes of a deleted chain or artifact stay."""
     webhook_allowed_hosts: NameList = ()

@@ -140,6 +140,7 @@ def _options(settings: Settings, url: str) -> ApiOptions:
         secret=read_or_make_secret(settings.api_secret_path),
         deletion_grace_seconds=settings.deletion_grace_seconds,
         upload_max_bytes=settings.upload_max_bytes,
+        input_quota_bytes=settings.input_quota_bytes,
         webhook_allowed_hosts=settings.webhook_allowed_hosts,
     )
 
