@@ -113,7 +113,7 @@ def _of_container(container: dict[str, Any], streams: list[dict[str, Any]]) -> d
     return {
         "container": str(container.get("format_name", "")).split(",")[0] or None,
         "duration_seconds": _number(container.get("duration")),
-        "has_prompt": bool({"prompt", "workflow"} & tags) or '"class_type"' in comment,
+        "has_prompt": bool({"prompt", "workflow"} & tags) or "class_type" in comment,
     }
 
 

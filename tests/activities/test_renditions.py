@@ -304,6 +304,19 @@ async def test_a_film_gets_a_still_and_a_strip_and_is_played_as_it_is(studio: St
     assert "unplayable" not in known
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        ("-movflags", "use_metadata_tags", "-metadata", 'prompt={"1": {"class_type": "KSampler"}}'),
+        ("-metadata", r'comment={"prompt": "{\"1\": {\"class_type\": \"KSampler\"}}"}'),
+    ],
+)
+async def test_a_prompt_inside_a_film_is_noticed(studio: Studio, tags: tuple[str, ...]) -> None:
+    path = samples.silent_film(studio.folder / "a.mp4", "-c:v", "libx264", "-pix_fmt", "yuv420p", *tags)
+    _, known = await studio.made(path)
+    assert known["has_prompt"] is True
+
+
 async def test_a_webm_of_vp9_is_played_as_it_is(studio: Studio) -> None:
     path = samples.silent_film(studio.folder / "a.webm", "-c:v", "libvpx-vp9", "-pix_fmt", "yuv420p")
     made, known = await studio.made(path)
