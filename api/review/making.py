@@ -1,18 +1,25 @@
 """What made a version: its attempt, the graph as it was sent, and how two versions differ in that."""
 
+import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from contracts.failures import ComfychainError
 from contracts.graphs import Graph, parse_graph
 from db import attempts, documents, servers, steps
-from db.models import Artifact, Attempt, StepRun
+from db.models import Artifact, Attempt, Document, StepRun
 
 #: Unique to every attempt, so that it always differs and never tells anything.
 _NEVER_TOLD = "filename_prefix"
+
+#: Object infos by their hash: megabytes each, asked for by every page, and never changed.
+_PARSED: dict[str, dict[str, Any]] = {}
+_MOST_PARSED = 4
 
 
 @dataclass(frozen=True)
@@ -83,10 +90,23 @@ async def object_info(session: AsyncSession, server_name: str | None) -> dict[st
     known.sort(key=lambda server: server.name != server_name)
     for server in known:
         if server.object_info_sha256 is not None:
-            found = await documents.get(session, server.object_info_sha256)
-            if isinstance(found, dict):
+            found = await _object_info(session, server.object_info_sha256)
+            if found:
                 return found
     return {}
+
+
+async def _object_info(session: AsyncSession, sha256: str) -> dict[str, Any]:
+    """The document of this hash, parsed in a thread the first time; {} if there is none."""
+    if sha256 not in _PARSED:
+        body = await session.scalar(select(Document.body).where(Document.sha256 == sha256))
+        document = await asyncio.to_thread(json.loads, body) if body is not None else None
+        if not isinstance(document, dict):
+            return {}
+        while len(_PARSED) >= _MOST_PARSED:
+            del _PARSED[next(iter(_PARSED))]
+        _PARSED[sha256] = document
+    return _PARSED[sha256]
 
 
 async def _graph(session: AsyncSession, sha256: str | None) -> Graph | None:

@@ -28,7 +28,7 @@ class Compare extends HTMLElement {
   }
 
   act(action) {
-    if (action.startsWith("mode_") && this.view) return this.show(action.slice(5)), true;
+    if (action.startsWith("mode_") && this.view) return this.choose(action.slice(5)), true;
     if (action === "swap" && this.view) return this.#blink(), true;
     if (this.transport && actOn(this.transport, action)) return true;
     if (!this.view) return false;
@@ -62,6 +62,11 @@ class Compare extends HTMLElement {
     this.#setAmount(Number(this.amount.input.value));
     // The stage of a single mode has the width of both: the view is fitted to what is there now.
     requestAnimationFrame(() => this.view.isFitted && this.view.fit());
+  }
+
+  // The pair and the way of looking at it are one link.
+  choose(mode) {
+    this.show(mode);
     const url = new URL(location.href);
     url.searchParams.set("mode", mode);
     history.replaceState(history.state, "", url);
@@ -99,12 +104,13 @@ class Compare extends HTMLElement {
     }
     this.append(this.#bar());
     this.#dragWipe();
-    this.show(this.dataset.mode in MODES ? this.dataset.mode : "wipe");
+    const linked = new URLSearchParams(location.search).get("mode") ?? this.dataset.mode;
+    this.show(linked in MODES ? linked : "wipe");
   }
 
   #bar() {
     this.modeButtons = Object.entries(MODES).map(([mode, label]) =>
-      build("button", { type: "button", value: mode, on: { click: () => this.show(mode) } }, label),
+      build("button", { type: "button", value: mode, on: { click: () => this.choose(mode) } }, label),
     );
     this.amount = slider("Amount", { min: 0, max: 100, step: 1, value: 50 }, (amount) => this.#setAmount(amount));
     const bar = build("div", { class: "cc-bar", role: "toolbar", "aria-label": "Compare" }, ...this.modeButtons, this.amount.element);

@@ -58,7 +58,9 @@ function take(form, submitter) {
     send: (isLeaving) => post(form, data, isLeaving),
     told: (answer) => {
       say(answer.message);
-      if (location.href === from && answer.next) go(new URL(answer.next, from).href);
+      if (location.href !== from) return;
+      if (answer.next) go(new URL(answer.next, from).href);
+      else go(from, { isBack: true });
     },
     refused: (problem) =>
       say(problem, { isProblem: true, actions: [build("a", { href: from }, "Look at it again")] }),

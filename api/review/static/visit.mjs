@@ -67,11 +67,14 @@ export async function go(url, { isBack = false, isSeeking = false } = {}) {
   document.querySelector("main").replaceWith(document.importNode(main, true));
   showRegions(page);
   scrollTo(0, 0);
-  prefetch();
+  // As after a load: a screen reader begins with what is new.
+  document.getElementById("main")?.focus({ preventScroll: true });
+  // What lies ahead waits until this one is painted.
+  requestAnimationFrame(() => requestAnimationFrame(() => prefetch()));
 }
 
 async function prefetch() {
-  if (document.body.dataset.page !== "artifact") return;
+  if (document.body.dataset.page !== "artifact" || navigator.connection?.saveData) return;
   let url = nextLink(document);
   for (let ahead = 0; url && url !== location.href && ahead < AHEAD; ahead++) {
     const known = pages.get(url);
