@@ -58,6 +58,7 @@ async def show_artifact(
     artifact_id: str,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
+    """The stable page of one version: it shows this one, whatever came after it."""
     async with house.database.read() as session:
         artifact, step = await queries.artifact(session, actor, artifact_id)
         values = await _gathered(session, actor, filters, artifact, step)

@@ -59,6 +59,7 @@ async def show_chains(
     status: Annotated[str, Query(max_length=40)] = "",
     after: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
+    """Runs of chains, the newest first, fifty at a time."""
     async with house.database.read() as session:
         found = await chains.list_chains(
             session, name=name.strip() or None, status=status or None, after=after
@@ -82,6 +83,7 @@ async def show_chains(
 async def show_chain(
     actor: Reader, house: House, chain_id: str, done: Annotated[str, Query(max_length=20)] = ""
 ) -> Response:
+    """The steps as a picture and as a list; both are refreshed while the chain runs."""
     async with house.database.read() as session:
         chain = await queries.chain(session, actor, chain_id)
         runs = await steps.for_chain(session, chain.id)

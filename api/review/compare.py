@@ -53,6 +53,7 @@ async def choose_pair(
 
 @router.get("/compare/{left_id}/{right_id}")
 async def show_pair(actor: Reader, house: House, left_id: str, right_id: str) -> Response:
+    """Both sides, how their making differs, and a form to choose others of the right side's step."""
     async with house.database.read() as session:
         pair = [await queries.artifact(session, actor, id) for id in (left_id, right_id)]
         made = await queries.renditions(session, [artifact.id for artifact, _step in pair])

@@ -45,6 +45,7 @@ async def show_history(
     verdict: Annotated[str, Query(max_length=20)] = "",
     after: Annotated[str | None, Query(max_length=500)] = None,
 ) -> Response:
+    """Fifty at a time, each with a link to a file that it was about."""
     wanted = decision_history.Wanted(chain=chain or None, decided_by=by or None, verdict=verdict or None)
     async with house.database.read() as session:
         found = await decision_history.decided(session, wanted, after=after)

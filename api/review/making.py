@@ -48,6 +48,7 @@ class Difference:
 
 
 async def making_of(session: AsyncSession, artifact: Artifact) -> Making:
+    """As much as is known: of an edit that of its original, of an uploaded file nothing."""
     attempt = await attempts.get(session, artifact.attempt_id) if artifact.attempt_id else None
     seeds: dict[str, Any] = dict(await steps.take_seeds(session, artifact.workflow_id, artifact.take))
     if attempt is None:

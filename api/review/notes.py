@@ -37,6 +37,7 @@ async def add_note(
     y: Share = None,
     frame: FrameNumber = None,
 ) -> Response:
+    """Pinned to a place, a frame, both or neither; empty fields mean neither."""
     if not text.strip():
         raise ComfychainError(FailureCategory.INVALID_INPUT, "the note is empty")
     if (x is None) != (y is None):

@@ -60,6 +60,7 @@ async def show_queue(
     after: Annotated[str | None, Query(max_length=500)] = None,
     done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
+    """Fifty at a time; the filters stand in the URL and travel with every link."""
     async with house.database.read() as session:
         found = await queries.waiting(session, actor, filters, after=after)
         frame = await queries.frame(session, actor)
