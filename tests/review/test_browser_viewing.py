@@ -125,6 +125,8 @@ async def test_two_versions_are_compared_in_every_mode_under_one_view(site: Site
     assert len(set(transforms)) == 1
     # The pair and the way of looking at it are a link.
     assert page.url.endswith("?mode=side")
+    other = await ada.open(page.url.removeprefix(site.url))
+    await expect(other.locator("cc-compare")).to_have_attribute("data-mode", "side")
 
 
 async def test_a_reader_who_wants_no_motion_flickers_by_hand(site: Site, ada: Desk) -> None:
