@@ -7,6 +7,7 @@ from db.questions import Question
 
 
 def request_detail(question: Question) -> RequestDetail:
+    """A question with what its chain says of itself; a standalone run's labels are its own."""
     request, chain, latest = question.request, question.chain, question.latest
     return RequestDetail(
         id=request.id,
@@ -28,6 +29,7 @@ def request_detail(question: Question) -> RequestDetail:
 
 
 def decision_detail(decided: Decided, *, delivered: bool = True) -> DecisionDetail:
+    """``delivered`` is told of a decision that has just been made; older ones have long arrived."""
     row, step = decided.decision, decided.step
     return DecisionDetail(
         id=row.id,
