@@ -14,13 +14,16 @@ from comfychain import (
     AsyncTemporalClient,
     Client,
     Conflict,
+    Denied,
     Invalid,
     NotFound,
     TemporalClient,
     TimedOut,
 )
 from contracts.api import RequestDetail
+from tests.cli.commands import call
 from tests.client.conftest import Served
+from tests.client.wire import wire_to
 from tests.e2e.definitions import GRAPHS, after, step
 from tests.e2e.house import PATIENCE_SECONDS, until
 
@@ -173,6 +176,59 @@ async def test_a_cancelled_chain_is_gone_on_with(client: AsyncClient) -> None:
 
 async def _pending(run: AsyncRun) -> RequestDetail | None:
     return next(iter((await run.requests().page()).items), None)
+
+
+async def test_a_lost_answer_starts_no_second_chain(served: Served, tmp_path: Path) -> None:
+    async with wire_to(served.url) as wire, AsyncClient(wire.url, by="ada") as client:
+        wire.lose_answers = 1
+        run = await client.chains.start(definition(step("make"), name="lost-answer"), graphs=GRAPHS)
+        assert wire.connections == 2
+        await run.wait(PATIENCE_SECONDS)
+        assert [item.temporal_workflow_id async for item in client.chains.list(name="lost-answer")] == [
+            run.id
+        ]
+        plate = tmp_path / "plate.png"
+        Image.new("RGB", (64, 64), "red").save(plate)
+        wire.cut()
+        wire.lose_answers = 1
+        assert (await client.inputs.upload(plate)).size_bytes == plate.stat().st_size
+
+
+async def test_events_go_on_over_a_wire_that_is_cut_again_and_again(
+    served: Served, client: AsyncClient
+) -> None:
+    run, request = await asking(client)
+    async with wire_to(served.url) as wire, AsyncClient(wire.url) as other:
+        seen = []
+        async for event in other.chains.run(run.id).events():
+            seen.append(event.seq)
+            wire.cut()
+            if len(seen) == 1:
+                await client.artifacts.approve(request)
+        assert wire.connections >= 3
+    whole = [event.seq async for event in run.events()]
+    assert seen == whole
+    assert len(set(seen)) == len(seen) >= 3
+
+
+async def test_a_token_that_nobody_gave_is_denied(served: Served) -> None:
+    async with AsyncClient(served.url, "no-such-token") as stranger:
+        with pytest.raises(Denied) as caught:
+            await stranger.chains.list().page()
+    assert (caught.value.status, caught.value.code) == (401, "unauthenticated")
+
+
+async def test_a_token_does_what_its_scopes_say(served: Served) -> None:
+    secret = await asyncio.to_thread(
+        call,
+        *("token", "create", "reader", "--scope", "artifact:read", "--json"),
+        *("--data-dir", served.house.settings.data_dir),
+    )
+    async with AsyncClient(served.url, secret.document["token"]) as reader:
+        assert (await reader.servers.list().page()).items
+        with pytest.raises(Denied) as caught:
+            await reader.chains.start("two-frames")
+    assert caught.value.status == 403
 
 
 async def test_servers_are_listed(client: AsyncClient) -> None:
