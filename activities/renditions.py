@@ -213,4 +213,7 @@ class Renditions:
                     pass
             except ComfychainError as error:
                 logger.warning("renditions wait: %s", error)
+            except Exception:
+                # A duty that ends takes its worker with it, and no chain is to suffer from a thumbnail.
+                logger.exception("renditions wait: a defect")
             await asyncio.sleep(_LOOK_SECONDS)

@@ -549,6 +549,24 @@ async def test_a_worker_that_ends_gives_its_work_back(
     assert (row.state, row.tries) == ("made", 1)
 
 
+async def test_a_defect_does_not_end_the_duty_and_with_it_the_worker(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: asyncio.Queue[None] = asyncio.Queue()
+
+    async def explode(_self: Renditions) -> int:
+        looks.put_nowait(None)
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Renditions, "find", explode)
+    running = asyncio.create_task(studio.duty.run())
+    for _ in range(2):
+        await asyncio.wait_for(looks.get(), 30)
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_an_artifact_whose_bytes_are_gone_does_not_stop_the_others(studio: Studio) -> None:
     lost = await studio.add(samples.picture(studio.folder / "a.png"))
     whole = await studio.add(samples.picture(studio.folder / "b.png"))
