@@ -153,3 +153,17 @@ async def test_without_javascript_the_forms_decide(site: Site, browser: Browser)
             "as it should be",
             "ada",
         )
+
+
+async def test_the_way_back_leads_through_what_was_looked_at(site: Site, ada: Desk) -> None:
+    for number in range(3):
+        await site.asks(picture((80 * number, 0, 0)))
+    page = await ada.open("/review/next")
+    first = await shown(page)
+    await page.keyboard.press("j")
+    second = await another(page, first)
+    assert page.url.endswith(second)
+    await page.go_back()
+    assert await another(page, second) == first
+    await page.keyboard.press("j")
+    assert await another(page, first) == second
