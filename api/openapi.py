@@ -91,7 +91,8 @@ def _add_problems(operation: dict[str, Any], path: str, method: str) -> None:
     possible = [
         *_EVERYWHERE,
         *(_WHERE_SOMEBODY_ASKS if "security" in operation else ()),
-        *(_WHERE_SOMETHING_IS_NAMED if "{" in path else ()),
+        # By the path, or by the body of what is written.
+        *(_WHERE_SOMETHING_IS_NAMED if "{" in path or method in _WRITING else ()),
         *(_WHERE_SOMETHING_IS_WRITTEN if method in _WRITING else ()),
         *(int(status) for status in responses if status.isdecimal() and int(status) >= 400),
     ]

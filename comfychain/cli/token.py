@@ -13,11 +13,12 @@ from comfychain.cli.exits import run
 from comfychain.cli.folder import open_folder
 from comfychain.cli.options import AsJson, By, DataDir
 from comfychain.cli.output import iso, print_json, print_table, say, when
-from comfychain.cli.temporal import person
+from comfychain.cli.temporal import person, settings_for
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.scopes import Scope
 from db import tokens
 from db.models import Token
+from workers.wiring import open_resources
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,7 +46,8 @@ def create(
     secret, sha256 = mint()
 
     async def write() -> Token:
-        async with open_folder(data_dir) as resources, resources.database.write() as session:
+        # The first token may come before anything else: the API does not start without one.
+        async with open_resources(settings_for(data_dir)) as resources, resources.database.write() as session:
             return await tokens.create(
                 session,
                 id=str(uuid4()),

@@ -55,6 +55,8 @@ def house(standins: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
         0,
         "--temporal-ui-port",
         0,
+        "--api-port",
+        0,
         *(f"--server={name}={url}" for name, url in zip("ab", standins, strict=True)),
     )
     try:

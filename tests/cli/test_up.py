@@ -343,7 +343,7 @@ def test_a_worker_waits_for_its_temporal_and_can_be_stopped_meanwhile(
 def test_a_signal_ends_up_and_everything_it_started(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    ports = ("--temporal-port", 0, "--temporal-ui-port", 0)
+    ports = ("--temporal-port", 0, "--temporal-ui-port", 0, "--api-port", 0)
     up = Process(tmp_path, "up", "--data-dir", tmp_path / "data", *ports)
     try:
         up.says("Temporal Web UI")
