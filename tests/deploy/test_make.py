@@ -69,7 +69,7 @@ def test_make_alone_explains_itself_and_does_nothing(tmp_path: Path) -> None:
     ("target", "command"),
     [
         ("demo", ".venv/bin/comfychain demo --yes"),
-        ("test", ".venv/bin/python -m pytest -ra --yes"),
+        ("test", ".venv/bin/python -m pytest -ra -n 2 --dist loadfile --yes"),
         ("bench", ".venv/bin/python -m benchmarks --yes"),
     ],
 )
