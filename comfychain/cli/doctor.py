@@ -20,6 +20,7 @@ from rich.text import Text
 from comfychain.cli.exits import ExitCode, run
 from comfychain.cli.options import AsJson, DataDir
 from comfychain.cli.output import print_json, print_table, size
+from comfychain.cli.running import read_running
 from comfychain.cli.server import look_at
 from comfychain.cli.starting import has_worker
 from comfychain.cli.temporal import connect, settings_for
@@ -50,7 +51,7 @@ class Check:
 
 @app.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Check Temporal, the database, the disk, the servers, the clock and helper programs.
+    """Check Temporal, the API, the database, the disk, the servers, the clock and helper programs.
 
     Ends with code 1 if something does not work; warnings alone end with 0.
     """
@@ -71,7 +72,13 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 async def _checks(data_dir: Path | None) -> list[Check]:
     settings = settings_for(data_dir)
-    found = [await _temporal(settings), _sqlite(settings), _disk(settings), _ffmpeg()]
+    found = [
+        await _temporal(settings),
+        await asyncio.to_thread(_api, settings),
+        _sqlite(settings),
+        _disk(settings),
+        _ffmpeg(),
+    ]
     try:
         async with open_resources(settings) as resources:
             found.append(await _database(resources.database))
@@ -94,6 +101,22 @@ async def _temporal(settings: Settings) -> Check:
             "start one: comfychain up, or comfychain worker",
         )
     return Check("Temporal", "ok", f"answers at {client.service_client.config.target_host}, with a worker")
+
+
+def _api(settings: Settings) -> Check:
+    """The one beside the worker that runs in the folder; another one may run anywhere."""
+    running = read_running(settings.running_path)
+    if running is None or running.api_url is None:
+        return Check(
+            "API", "ok", "none runs with a worker in this folder", "comfychain up, or comfychain api"
+        )
+    try:
+        # Its URL was written by a process of ours.
+        with urlopen(f"{running.api_url}/ping", timeout=_HEAD_TIMEOUT_SECONDS):  # noqa: S310
+            return Check("API", "ok", f"answers at {running.api_url}")
+    except OSError as error:
+        log = settings.data_dir / "api.log"
+        return Check("API", "warning", f"does not answer at {running.api_url}: {error}", f"see {log}")
 
 
 def _sqlite(settings: Settings) -> Check:
