@@ -89,6 +89,10 @@ async def _receive(transport: Transport, artifact: ArtifactDetail, file: BinaryI
                     digest.update(piece)
                     written += len(piece)
                     failures = 0
+                    if artifact.file_size is not None and written > artifact.file_size:
+                        raise Corrupt(
+                            "corrupt", f"artifact {artifact.id} is longer than its {artifact.file_size} bytes"
+                        )
             file.flush()
             return digest.hexdigest()
         except httpx.TransportError as error:

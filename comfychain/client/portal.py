@@ -39,7 +39,8 @@ class Portal:
             while (found := self.run(_next(items))) is not None:
                 yield found[0]
         finally:
-            self.run(items.aclose())
+            if self.is_open:  # closing the portal has closed its sources
+                self.run(items.aclose())
 
     def close(self) -> None:
         """End the thread. A second call does nothing."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from comfychain.client.errors import NotFound, TimedOut
@@ -36,10 +37,11 @@ class AsyncRun:
         drops is taken up again. Raises ``Error``; ``Unavailable`` if it cannot be.
         """
         await self._opened()
-        async for event in follow(self._transport, self.id, after):
-            yield event
-            if is_ending(event) and (await self.get()).phase == _CLOSED:
-                return
+        async with aclosing(follow(self._transport, self.id, after)) as following:
+            async for event in following:
+                yield event
+                if is_ending(event) and (await self.get()).phase == _CLOSED:
+                    return
 
     async def wait(self, timeout_seconds: float | None = None) -> ChainDetail:
         """How it ended: look at ``status``. Raises ``TimedOut`` while it goes on, and ``Error``."""
@@ -48,8 +50,9 @@ class AsyncRun:
                 await self._opened()
                 found = await self.get()
                 while found.phase != _CLOSED:
-                    async for _ in self.events():
-                        pass
+                    async with aclosing(self.events()) as events:
+                        async for _ in events:
+                            pass
                     found = await self.get()
                 return found
         except TimeoutError:

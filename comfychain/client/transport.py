@@ -37,7 +37,6 @@ class Transport:
         *,
         by: str | None = None,
         timeout_seconds: float = 30.0,
-        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url
         headers = {"Accept": "application/json"}
@@ -53,7 +52,6 @@ class Transport:
             timeout=timeout_seconds,
             follow_redirects=False,  # a redirect could carry the token elsewhere
             trust_env=urlsplit(url).hostname not in _LOOPBACK,  # a proxy does not reach this machine
-            transport=transport,
         )
 
     async def close(self) -> None:
@@ -66,10 +64,6 @@ class Transport:
     async def post(self, path: str, body: BaseModel | None = None) -> httpx.Response:
         """Raises ``Error``."""
         return await self._write("POST", path, body)
-
-    async def patch(self, path: str, body: BaseModel) -> httpx.Response:
-        """Raises ``Error``."""
-        return await self._write("PATCH", path, body)
 
     async def delete(self, path: str) -> httpx.Response:
         """Raises ``Error``."""
