@@ -24,6 +24,7 @@ from db import events as rows
 from db.models import Chain
 from db.session import Database
 from storage.local import LocalStore
+from tests.api.credentials import REMOTE, link_for
 from tests.api.serving import application, serving
 from tests.db.runs import open_attempt, open_chain, open_step
 
@@ -348,6 +349,29 @@ async def test_a_defect_ends_every_stream_instead_of_leaving_silence(
         async for frame in live.follow(after=0):
             assert b"id: 0" in frame
             break
+
+
+async def test_a_reviewer_link_hears_of_its_chain_and_of_no_other(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    mine, other = await open_chain(sqlite_database), await open_chain(sqlite_database)
+    link = await link_for(sqlite_database, chain_id=mine.id)
+    who = {"Authorization": f"Bearer {link}", "Host": "review.example.com"}
+    async with (
+        LocalStore(tmp_path / "artifacts") as store,
+        serving(application(sqlite_database, store, REMOTE)) as url,
+    ):
+        async with listening(url, f"/chains/{mine.id}/events", who) as seen:
+            await tell(sqlite_database, "elsewhere", other.id)
+            await tell(sqlite_database, "here", mine.id)
+            await until(lambda: "here" in seen.actions, "what happens to its chain")
+        assert seen.actions[0] == "chain_opened"
+        assert "elsewhere" not in seen.actions
+        async with httpx.AsyncClient(base_url=url, headers=who | STREAM) as client:
+            assert (await client.get(f"/chains/{other.id}/events")).status_code == 404
+            assert (await client.get("/events")).status_code == 403
+        async with httpx.AsyncClient(base_url=url) as nobody:
+            assert (await nobody.get("/events", headers=STREAM)).status_code == 401
 
 
 # PostgreSQL draws numbers in one order and shows them in another.
