@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from tests.activities.receiving import Receiver, mail_server, receiving
 from tests.db.runs import ASK, decide, open_chain, render
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBzdHVkaW8sIDMyIGJ5dGVzIQ=="
+ROOT = Path(__file__).parents[2]
 REVIEW = "https://review.example.com"
 
 
@@ -179,6 +182,50 @@ async def test_what_a_dead_worker_was_sending_is_sent_again_under_the_same_id(da
     async with database.write() as session:
         assert not await deliveries.given_up(session, taken.id, "the dead", now, status=None, error="late")
     assert [(item.state, item.tries) for item in await logged(database)] == [("delivered", 2)]
+
+
+_TELLS = """
+import asyncio, sys
+from activities.egress import Egress
+from activities.notifying import Notifier
+from db.session import Database
+asyncio.run(Notifier(Database(sys.argv[1]), Egress([sys.argv[2]]), None, "https://review.example.com").run())
+"""
+
+
+async def test_a_worker_that_is_killed_while_it_sends_leaves_nothing_out(sqlite_database: Database) -> None:
+    async with receiving() as receiver:
+        taken, stop_hanging = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> web.Response:
+            taken.set()
+            await stop_hanging.wait()
+            return web.Response(status=503)
+
+        receiver.answer = hang
+        await subscribe(sqlite_database, receiver.url)
+        for _ in range(3):
+            await close(sqlite_database, await open_chain(sqlite_database))
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _TELLS, str(sqlite_database.url), f"127.0.0.1:{receiver.port}"),
+            cwd=ROOT,
+        )
+        await asyncio.wait_for(taken.wait(), 30)
+        worker.kill()
+        await worker.wait()
+        stop_hanging.set()
+        receiver.answer = None
+        interrupted = {item.headers["webhook-id"] for item in receiver.received}
+        async with sqlite_database.write() as session:
+            await session.execute(update(Delivery).values(lease_expires_at=None))
+        successor = notifier(sqlite_database, receiver)
+        await tell_all(successor)
+        assert await successor.deliver() == 3
+    ids = [item.headers["webhook-id"] for item in receiver.received]
+    assert interrupted
+    assert all(ids.count(id) > 1 for id in interrupted)
+    assert len(set(ids)) == 3
+    assert {item.state for item in await logged(sqlite_database)} == {"delivered"}
 
 
 async def test_a_failed_try_is_repeated_later_and_the_last_one_is_final(sqlite_database: Database) -> None:
