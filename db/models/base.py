@@ -1,5 +1,6 @@
 """The declarative base and the column types in which SQLite and PostgreSQL differ."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +76,20 @@ def _is_clean(value: str) -> bool:
 
 #: JSON on SQLite, JSONB on PostgreSQL; None is SQL NULL.
 Json = GenericJson(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class JsonText(TypeDecorator[Any]):
+    """One JSON value as TEXT: under SQLite's affinity for JSON, a bare number above 2^63 becomes a float."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
 
 #: A sequence number: BIGSERIAL on PostgreSQL; SQLite counts only an INTEGER PRIMARY KEY.
 Sequence = BigInteger().with_variant(Integer(), "sqlite")

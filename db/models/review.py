@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, utcnow
+from db.models.base import Base, JsonText, utcnow
 
 
 class ApprovalRequest(Base):
@@ -60,7 +60,7 @@ class Decision(Base):
     set_sha256: Mapped[str]
     """The set the verdict holds for; after a pick, the narrowed one."""
     parameters: Mapped[dict[str, Any] | None]
-    seed: Mapped[Any | None]
+    seed: Mapped[Any | None] = mapped_column(JsonText)
     regenerate: Mapped[bool | None]
     picked: Mapped[list[str] | None]
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)

@@ -254,6 +254,16 @@ async def test_a_change_that_its_input_cannot_take_is_refused_before_it_costs_th
     assert (await decide(database, run_id, verdict="reject", parameters={"3.cfg": "8"})).accepted
 
 
+@pytest.mark.parametrize("seed", ["increment", 2**64 - 1])
+async def test_a_seed_is_kept_to_its_last_digit(database: Database, seed: Any) -> None:
+    run_id = await open_step(database)
+    await render(database, run_id, approval=ASK)
+    assert (await decide(database, run_id, verdict="reject", seed=seed)).accepted
+    async with database.read() as session:
+        [rejection] = await decisions.rejections(session, run_id)
+    assert rejection.seed == seed
+
+
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [

@@ -133,7 +133,7 @@ async def test_regenerating_sends_only_what_was_changed_with_its_type_and_the_se
 
 @pytest.mark.parametrize(
     ("mode", "number", "seed"),
-    [("keep", "", "keep"), ("new", "", "new"), ("number", "9223372036854775807", 2**63 - 1)],
+    [("keep", "", "keep"), ("new", "", "new"), ("number", "18446744073709551615", 2**64 - 1)],
 )
 async def test_a_seed_is_locked_random_or_a_number(
     sqlite_database: Database,

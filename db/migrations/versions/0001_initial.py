@@ -412,7 +412,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("set_sha256", sa.Text(), nullable=False),
         sa.Column("parameters", JSON, nullable=True),
-        sa.Column("seed", JSON, nullable=True),
+        sa.Column("seed", sa.Text(), nullable=True),
         sa.Column("regenerate", sa.Boolean(), nullable=True),
         sa.Column("picked", JSON, nullable=True),
         sa.Column("idempotency_key", sa.Text(), nullable=True),
