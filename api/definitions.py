@@ -13,7 +13,7 @@ from chains.loader import LoadedChain, load_chain
 from chains.lookup import LookedUpGraphs
 from chains.problems import InvalidChain, Problem
 from chains.schema import json_schema
-from contracts.api import (
+from contracts.checking import (
     ChainPlanned,
     CheckDefinition,
     DefinitionChecked,

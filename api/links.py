@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.access import Actor, Scope, require
 from api.access.signing import link_token
 from api.backend import Backend, backend
-from contracts.api import MAX_PAGE, CreateReviewerLink, Page, ReviewerLinkCreated, ReviewerLinkDetail
+from contracts.access import CreateReviewerLink, ReviewerLinkCreated, ReviewerLinkDetail
+from contracts.api import MAX_PAGE, Page
 from contracts.failures import ComfychainError, FailureCategory
 from db import reviewer_links
 from db.models import Artifact, Chain

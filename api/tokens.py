@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Query, Response
 from api.access import Actor, Scope, require
 from api.access.tokens import mint
 from api.backend import Backend, backend
-from contracts.api import MAX_PAGE, CreateToken, Page, TokenCreated, TokenDetail
+from contracts.access import CreateToken, TokenCreated, TokenDetail
+from contracts.api import MAX_PAGE, Page
 from contracts.failures import ComfychainError, FailureCategory
 from db import tokens
 
