@@ -160,9 +160,7 @@ async def _check_alive(place: Place, workflow_id: str, client: Client) -> None:
         f"chain {workflow_id} ended without closing: {reason}"
         if view is not None
         else f"chain {workflow_id} ended without being run: {reason}",
-        hint=None
-        if view is None
-        else f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
+        hint=None if view is None else f"go on with it: {command_at(place, 'chain', 'retry', workflow_id)}",
     )
 
 
