@@ -1,5 +1,6 @@
 """Rules that hold for every request before any route is asked: Host, cross-site writes, sizes, headers."""
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -17,7 +18,9 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DOCUMENT_MAX_BYTES = 64 * 2**20
 #: What a multipart body has besides its file.
 _MULTIPART_SPARE_BYTES = 2**20
-_FILE_TYPES = ("multipart/form-data", "application/octet-stream", "image/", "video/", "audio/", "text/plain")
+#: The routes that stream a file away as it comes. Any other body is read whole, whatever its type is said to
+#: be, and before anybody is asked who they are.
+_TAKES_A_FILE = re.compile(r"(?:/api/v1|/review)?/(?:inputs|artifacts/[^/]+/edit)")
 
 #: For everything that is not a page of ours: nothing in it runs, nothing shows it in a frame.
 NOTHING_RUNS = "default-src 'none'; frame-ancestors 'none'; sandbox"
@@ -56,7 +59,7 @@ class Guard:
             self._check_host(headers.get("host", ""))
             if scope["method"] not in _SAFE_METHODS:
                 self._check_origin(headers)
-            receive = self._limited(receive, headers)
+            receive = self._limited(receive, headers, scope["path"])
         except ComfychainError as error:
             answer = problems.answer(problems.problem_of(error))
             await answer(scope, receive, _with_headers(send, scope["path"]))
@@ -97,10 +100,9 @@ class Guard:
             FailureCategory.FORBIDDEN, "a page of another site may not change anything here"
         )
 
-    def _limited(self, receive: Receive, headers: Headers) -> Receive:
-        """``receive``, that refuses a body when it grows larger than its kind may be."""
-        kind = headers.get("content-type", "").lower()
-        is_file = kind.startswith(_FILE_TYPES)
+    def _limited(self, receive: Receive, headers: Headers, path: str) -> Receive:
+        """``receive``, that refuses a body when it grows larger than its route may take."""
+        is_file = _TAKES_A_FILE.fullmatch(path) is not None
         limit = self._options.upload_max_bytes + _MULTIPART_SPARE_BYTES if is_file else DOCUMENT_MAX_BYTES
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.access.guard import NOTHING_RUNS
+from api.access.guard import DOCUMENT_MAX_BYTES, NOTHING_RUNS
 from api.backend import ApiOptions
 from contracts.scopes import Scope
 from db.session import Database
@@ -116,6 +116,33 @@ async def test_elsewhere_addresses_the_public_name_and_the_trusted_ones_are_ours
         for host in ("review.example.com", "render.internal:8800", "192.0.2.7:8800", "[2001:db8::1]"):
             assert (await house.client.get("/ping", headers={"Host": host})).status_code == 200
         problem(await house.client.get("/ping", headers={"Host": "evil.example"}), 403, "forbidden")
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "image/png", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("path", [f"{API}/decisions", "/decisions", "/login", "/review/decide"])
+async def test_a_body_that_is_held_in_memory_is_small_whatever_type_it_claims(
+    house: Gallery, path: str, kind: str
+) -> None:
+    headers = {"Content-Type": kind, "Content-Length": str(DOCUMENT_MAX_BYTES + 1)}
+    problem(await house.client.post(path, content=b"", headers=headers), 413, "upload_too_large")
+
+
+async def test_a_file_may_be_larger_than_a_document_wherever_one_is_taken(gallery: Gallery) -> None:
+    paths = (await gallery.client.get(f"{API}/openapi.json")).json()["paths"]
+    taking = [
+        path.format(artifact_id="none")
+        for path, routes in paths.items()
+        if "multipart/form-data" in routes.get("post", {}).get("requestBody", {}).get("content", {})
+    ]
+    assert len(taking) >= 2
+    shorter = [path.removeprefix(API) for path in taking]
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=x",
+        "Content-Length": str(DOCUMENT_MAX_BYTES + 1),
+    }
+    for path in (*taking, *shorter, "/review/artifacts/none/edit"):
+        answer = await gallery.client.post(path, content=b"", headers=headers)
+        assert answer.status_code in (404, 422), path
 
 
 @pytest.mark.parametrize("path", [f"{API}/chains", "/ping", f"{API}/openapi.json", "/nowhere"])
