@@ -55,7 +55,7 @@ async def replace_with(
 
     Raises ``ComfychainError``: invalid_input for a file that is not what its name says or of another type
     than the original, the refusals of ``db.artifacts.edit``, and the store's errors. Nothing is left in the
-    store then.
+    store then; only after database_busy the bytes stay, for ``fsck`` to find if no row came to be.
     """
     extension = extension_of(file.filename)
     found, changed = await _compared(store, old, file, extension)
@@ -100,8 +100,10 @@ async def replace_with(
             )
             if bell is not None:
                 await bell.take(session)
-    except ComfychainError:
-        await store.delete(key)
+    except ComfychainError as error:
+        # A connection that is lost while it commits does not say whether the row is there.
+        if error.category != FailureCategory.DATABASE_BUSY:
+            await store.delete(key)
         raise
     return new, changed
 

@@ -2,6 +2,8 @@
 
 import io
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,11 @@ import httpx
 import pytest
 from PIL import Image
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import pictures
 from api.backend import ApiOptions
+from contracts.failures import ComfychainError, FailureCategory
 from db.models import Artifact
 from db.session import Database
 from tests.api.gallery import API, Gallery, Shown, open_gallery, png
@@ -195,6 +199,28 @@ async def test_a_switch_that_is_neither_true_nor_false_is_refused(gallery: Galle
     assert answer.status_code == 422
     async with gallery.database.read() as session:
         assert await session.scalar(select(func.count(Artifact.id))) == 1
+
+
+async def test_the_bytes_of_an_edit_stay_if_its_commit_was_not_heard_of(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = await gallery.one()
+    write = gallery.database.write
+
+    @asynccontextmanager
+    async def cut_off() -> AsyncIterator[AsyncSession]:
+        async with write() as session:
+            yield session
+        raise ComfychainError(FailureCategory.DATABASE_BUSY, "the connection was lost in the commit")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery.database, "write", cut_off)
+        answer = await edit(gallery, shown, png("navy"))
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_busy")
+    newest = (await gallery.client.get(f"{shown.url}/versions")).json()["items"][0]
+    assert newest["parent_artifact_id"] == shown.id
+    downloaded = await gallery.client.get(f"{API}/artifacts/{newest['artifact_id']}/download")
+    assert downloaded.content == png("navy")
 
 
 async def test_of_two_edits_of_one_version_the_second_is_stale(gallery: Gallery) -> None:
