@@ -64,9 +64,14 @@ async def reopen_note(note_id: str, house: House, actor: Reviewer) -> NoteDetail
 
 async def notes_on(session: AsyncSession, actor: Actor, artifact_id: str) -> list[NoteDetail]:
     """As ``list_notes`` answers them, also for the pages. Raises ``ComfychainError`` (not_found)."""
-    artifact, _ = await found(session, actor, artifact_id)
+    artifact, step = await found(session, actor, artifact_id)
     return [
-        *(_detail(note, carried=True) for note in await notes.carried(session, artifact)),
+        *(
+            _detail(note, carried=True)
+            for note in await notes.carried(session, artifact)
+            # A link to one version opens no words about another.
+            if actor.may_see(step.chain_id, note.artifact_id)
+        ),
         *(_detail(note) for note in await notes.on_artifact(session, artifact_id)),
     ]
 

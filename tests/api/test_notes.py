@@ -1,5 +1,6 @@
 """Notes: pinned to a version, carried to the next take until somebody resolves them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from activities.exporting import export_chain
 from db import chains
-from tests.api.gallery import API, Gallery, Shown, png
+from db.session import Database
+from tests.api.credentials import REMOTE, bearing, link_for
+from tests.api.gallery import API, Gallery, Shown, open_gallery, png
 
 
 async def note(gallery: Gallery, shown: Shown, **values: Any) -> dict[str, Any]:
@@ -45,6 +48,25 @@ async def test_open_notes_are_carried_to_the_next_take_and_resolved_ones_are_not
     assert await notes_of(gallery, first) == [("crop it", False), ("softer light", False)]
     await gallery.client.post(f"{API}/notes/{done['id']}/reopen")
     assert await notes_of(gallery, second) == [("crop it", True), ("softer light", True), ("better", False)]
+
+
+async def test_a_link_to_one_version_opens_no_note_on_another(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
+    options = replace(REMOTE, is_loopback=True)
+    async with open_gallery(sqlite_database, tmp_path, options) as gallery:
+        first = await gallery.one()
+        await note(gallery, first, text="among us: too dear")
+        await gallery.client.post(f"{first.url}/reject", json={"regenerate": True})
+        (second,) = await gallery.take(first.chain_id, first.step_run_id, 1, png("navy"))
+        await note(gallery, second, text="better")
+        both = [("among us: too dear", True), ("better", False)]
+        for link, seen in (
+            (await link_for(sqlite_database, artifact_id=second.id), both[1:]),
+            (await link_for(sqlite_database, chain_id=second.chain_id), both),
+        ):
+            items = (await gallery.client.get(f"{second.url}/notes", headers=bearing(link))).json()["items"]
+            assert [(item["text"], item["carried"]) for item in items] == seen
 
 
 async def test_a_note_stays_with_its_picture_of_a_batch(gallery: Gallery) -> None:
