@@ -1,5 +1,7 @@
 """What ``/object_info`` declares about an input of a node class."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ class DeclaredInput:
     ``options`` are a COMBO's values, None if they are not listed here (fetched by the editor).
     ``takes_upload``: its files come by upload, and those in subfolders are valid without being listed.
     ``minimum`` and ``maximum`` bound an INT or a FLOAT.
+    ``is_multiline`` and ``tooltip`` are for the one who fills in a form.
     """
 
     type: str
@@ -18,6 +21,8 @@ class DeclaredInput:
     takes_upload: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    is_multiline: bool = False
+    tooltip: str = ""
 
     def offers(self, value: object) -> bool:
         """Whether the server would take ``value``; a model's folder may be spelled with either slash."""
@@ -42,7 +47,7 @@ def has_class(object_info: dict[str, Any], node_class: str) -> bool:
     return isinstance(object_info.get(node_class), dict)
 
 
-def declared_input(object_info: dict[str, Any], node_class: str, name: str) -> DeclaredInput | None:
+def declared_input(object_info: Mapping[str, Any], node_class: str, name: str) -> DeclaredInput | None:
     """None if the class is unknown or declares no such input."""
     body = object_info.get(node_class)
     groups = body.get("input") if isinstance(body, dict) else None
@@ -59,17 +64,23 @@ def declared_input(object_info: dict[str, Any], node_class: str, name: str) -> D
 def _read(declared: list[Any]) -> DeclaredInput:
     """Either ``[[values], {…}]`` or ``["COMBO", {"options": [values]}]`` or ``["INT", {…}]``."""
     options = declared[1] if len(declared) > 1 and isinstance(declared[1], dict) else {}
-    takes_upload = any(str(key).endswith("_upload") and value for key, value in options.items())
-    if isinstance(declared[0], list):
-        return DeclaredInput("COMBO", declared[0], takes_upload)
-    kind = str(declared[0])
-    if kind in ("INT", "FLOAT"):
-        return DeclaredInput(kind, minimum=_bound(options.get("min")), maximum=_bound(options.get("max")))
+    kind, values = ("COMBO", declared[0]) if isinstance(declared[0], list) else (str(declared[0]), None)
     listed = options.get("options")
-    if kind == "COMBO" and isinstance(listed, list) and "remote" not in options:
-        return DeclaredInput(kind, listed, takes_upload)
-    return DeclaredInput(kind, None, takes_upload)
+    if kind == "COMBO" and values is None and isinstance(listed, list) and "remote" not in options:
+        values = listed
+    is_number = kind in ("INT", "FLOAT")
+    return DeclaredInput(
+        kind,
+        values,
+        takes_upload=any(str(key).endswith("_upload") and value for key, value in options.items()),
+        minimum=_bound(options.get("min")) if is_number else None,
+        maximum=_bound(options.get("max")) if is_number else None,
+        is_multiline=bool(options.get("multiline")),
+        tooltip=str(options.get("tooltip") or ""),
+    )
 
 
 def _bound(value: Any) -> float | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if isinstance(value, int) or math.isfinite(value) else None

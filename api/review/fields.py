@@ -1,13 +1,14 @@
 """The typed form of a regeneration: a step's editable parameters, as its graph and a server declare them."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from contracts.coercion import coerce
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.graphs import Graph, GraphInput
+from contracts.object_info import DeclaredInput, declared_input
 
 Kind = Literal["integer", "number", "switch", "choice", "text", "long_text"]
 
@@ -22,17 +23,16 @@ _MAX_TEXT = 100_000
 
 @dataclass(frozen=True)
 class Field:
-    """One parameter: ``name`` as the chain spells it, ``value`` as the last take had it."""
+    """One parameter: ``name`` as the chain spells it, ``value`` as the last take had it.
+
+    ``declared`` is what a server says of it, or else what the graph's literal tells.
+    """
 
     name: str
     label: str
     kind: Kind
     value: Any
-    minimum: float | None = None
-    maximum: float | None = None
-    step: float | None = None
-    choices: Sequence[Any] = ()
-    tooltip: str = ""
+    declared: DeclaredInput
 
     @property
     def form_name(self) -> str:
@@ -52,8 +52,20 @@ class Field:
         return json.dumps(self.value if is_bare else self.written)
 
     @property
+    def minimum(self) -> float | None:
+        return self.declared.minimum
+
+    @property
+    def maximum(self) -> float | None:
+        return self.declared.maximum
+
+    @property
+    def tooltip(self) -> str:
+        return self.declared.tooltip
+
+    @property
     def choice_words(self) -> list[str]:
-        return [str(choice) for choice in self.choices]
+        return [str(choice) for choice in self.declared.options or ()]
 
     @property
     def range_word(self) -> str:
@@ -74,14 +86,16 @@ def fields_of(
     fields = []
     for name in editable:
         if graph is None:
-            fields.append(Field(name, name, "text", values.get(name)))
+            fields.append(Field(name, name, "text", values.get(name), DeclaredInput("STRING")))
             continue
         try:
             target = graph.find(name)
         except ComfychainError:
             continue
         value = values.get(target.address, values.get(name, target.value))
-        fields.append(_field(name, target, value, _declared(object_info, target)))
+        declared = declared_input(object_info, target.class_type, target.name) or _as_its_literal(target)
+        label = f"{target.title or target.class_type}: {target.name.replace('_', ' ')}"
+        fields.append(Field(name, label, _kind(declared, value), value, declared))
     return fields
 
 
@@ -99,82 +113,42 @@ def read_changes(fields: Sequence[Field], form: Mapping[str, Any]) -> dict[str, 
     return changes
 
 
-def _field(name: str, target: GraphInput, value: Any, declared: tuple[str, dict[str, Any], Any]) -> Field:
-    kind, options, choices = declared
-    label = f"{target.title or target.class_type}: {target.name.replace('_', ' ')}"
-    tooltip = str(options.get("tooltip") or "")
-    if choices and len(choices) <= MAX_CHOICES:
-        return Field(name, label, "choice", value, choices=choices, tooltip=tooltip)
-    if kind in ("INT", "FLOAT"):
-        return Field(
-            name,
-            label,
-            "integer" if kind == "INT" else "number",
-            value,
-            _bound(options.get("min")),
-            _bound(options.get("max")),
-            _bound(options.get("step")) if kind == "INT" else None,
-            tooltip=tooltip,
-        )
-    if kind == "BOOLEAN":
-        return Field(name, label, "switch", value, tooltip=tooltip)
-    is_long = bool(options.get("multiline")) or (isinstance(value, str) and len(value) > _LONG_TEXT)
-    return Field(name, label, "long_text" if is_long else "text", value, tooltip=tooltip)
+def _kind(declared: DeclaredInput, value: Any) -> Kind:
+    match declared.type:
+        case "COMBO" if declared.options and len(declared.options) <= MAX_CHOICES:
+            return "choice"
+        case "INT":
+            return "integer"
+        case "FLOAT":
+            return "number"
+        case "BOOLEAN":
+            return "switch"
+    is_long = declared.is_multiline or (isinstance(value, str) and len(value) > _LONG_TEXT)
+    return "long_text" if is_long else "text"
 
 
-def _declared(object_info: Mapping[str, Any], target: GraphInput) -> tuple[str, dict[str, Any], Any]:
-    """(type, options, choices) of an input; without a declaration the graph's literal tells the type."""
-    body = object_info.get(target.class_type)
-    groups = body.get("input") if isinstance(body, dict) else None
-    for group in ("required", "optional"):
-        inputs = groups.get(group) if isinstance(groups, dict) else None
-        found = inputs.get(target.name) if isinstance(inputs, dict) else None
-        if isinstance(found, list) and found:
-            options = found[1] if len(found) > 1 and isinstance(found[1], dict) else {}
-            if isinstance(found[0], list):
-                return "COMBO", options, found[0]
-            listed = options.get("options")
-            return str(found[0]), options, listed if isinstance(listed, list) else None
+def _as_its_literal(target: GraphInput) -> DeclaredInput:
+    """Without a declaration, the graph's literal tells the type."""
     if isinstance(target.value, bool):
-        return "BOOLEAN", {}, None
+        return DeclaredInput("BOOLEAN")
     if isinstance(target.value, int):
-        return "INT", {}, None
-    return ("FLOAT" if isinstance(target.value, float) else "STRING"), {}, None
+        return DeclaredInput("INT")
+    return DeclaredInput("FLOAT" if isinstance(target.value, float) else "STRING")
 
 
 def _read(field: Field, text: str) -> Any:
-    def refuse(wanted: str) -> ComfychainError:
-        return ComfychainError(
-            FailureCategory.INVALID_INPUT, f"{field.label} wants {wanted}, not {text[:40]!r}"
-        )
-
-    match field.kind:
-        case "integer" | "number":
-            try:
-                number = int(text) if field.kind == "integer" else float(text)
-            except ValueError:
-                raise refuse("a whole number" if field.kind == "integer" else "a number") from None
-            if not math.isfinite(number):
-                raise refuse("a number")
-            low, high = field.minimum, field.maximum
-            if (low is not None and number < low) or (high is not None and number > high):
-                raise refuse(field.range_word)
-            return number
-        case "switch":
-            if text not in ("true", "false"):
-                raise refuse("true or false")
-            return text == "true"
-        case "choice":
-            for choice in field.choices:
-                if str(choice) == text:
-                    return choice
-            raise refuse("one of its choices")
     if len(text) > _MAX_TEXT:
-        raise refuse(f"at most {_MAX_TEXT} characters")
-    return text
-
-
-def _bound(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
+        raise _unfit(field, text, f"at most {_MAX_TEXT} characters")
+    try:
+        value = coerce(text, field.declared, field.name)
+    except ComfychainError as error:
+        raise _unfit(field, text, str(error.details["wanted"])) from None
+    if field.kind == "choice" and value not in (field.declared.options or ()):
+        raise _unfit(field, text, "one of its choices")
+    if field.declared.out_of_bounds(value):
+        raise _unfit(field, text, field.range_word)
     return value
+
+
+def _unfit(field: Field, text: str, wanted: str) -> ComfychainError:
+    return ComfychainError(FailureCategory.INVALID_INPUT, f"{field.label} wants {wanted}, not {text[:40]!r}")
