@@ -37,9 +37,10 @@ def missing(ref: str) -> ComfychainError:
 
 
 async def chain_detail(session: AsyncSession, chain: Chain) -> ChainDetail:
+    """The chain with its steps, their newest attempts and what they ask."""
     runs = await steps.for_chain(session, chain.id)
     newest = await attempts.newest_of_chain(session, chain.id)
-    asked = await questions.waiting(session, Asked(chain=chain.id), limit=_MAX_QUESTIONS)
+    asked = await questions.waiting(session, Asked(chain_id=chain.id), limit=_MAX_QUESTIONS)
     by_step = {question.step.id: question for question in asked.items}
     return ChainDetail(
         **{name: getattr(chain, name) for name in _COPIED},

@@ -15,10 +15,10 @@ from starlette.types import Scope as Connection
 
 from api.access import Actor, Scope, require
 from api.backend import Backend, backend
+from api.chain_views import found
 from api.fanout import Fanout, fanout
 from contracts.api import MAX_PAGE, EventMessage, Page
 from contracts.failures import ComfychainError, FailureCategory
-from db import chains
 from db import events as rows
 
 EVENT_STREAM = "text/event-stream"
@@ -68,10 +68,7 @@ async def chain_events(
 ) -> Response | Page[EventMessage]:
     """What happened and happens to a chain, from its beginning unless `after` says otherwise."""
     async with house.database.read() as session:
-        chain = await chains.find(session, chain_id)
-    if chain is None or chain.deleted_at is not None:
-        raise ComfychainError(FailureCategory.NOT_FOUND, f"there is no chain {chain_id!r}")
-    actor.check_sees(chain.id)
+        chain = await found(session, actor, chain_id)
     if _wants_stream(accept):
         return _stream(live.follow(after=_resumed(last_event_id, after) or 0, chain_id=chain.id))
     return await _page(house, after or 0, chain.id, limit, total=total)
@@ -79,7 +76,7 @@ async def chain_events(
 
 @router.get("/events", response_model=Page[EventMessage], responses=_RESPONSES)
 async def all_events(
-    actor: Annotated[Actor, Depends(require(Scope.ARTIFACT_READ))],
+    _actor: Annotated[Actor, Depends(require(Scope.ARTIFACT_READ))],
     house: Annotated[Backend, Depends(backend)],
     live: Annotated[Fanout, Depends(fanout)],
     after: After = None,
@@ -145,7 +142,9 @@ async def _page(
     house: Backend, after: int, chain_id: str | None, limit: int, *, total: bool
 ) -> Page[EventMessage]:
     async with house.database.read() as session:
-        found = await rows.events(session, after=after, chain_id=chain_id, hide_deleted=True, limit=limit + 1)
+        happened = await rows.events(
+            session, after=after, chain_id=chain_id, hide_deleted=True, limit=limit + 1
+        )
         counted = await rows.count(session, chain_id=chain_id, hide_deleted=True) if total else None
-    items = [EventMessage.model_validate(event) for event in found[:limit]]
-    return Page(items=items, next=str(items[-1].seq) if len(found) > limit else None, total=counted)
+    items = [EventMessage.model_validate(event) for event in happened[:limit]]
+    return Page(items=items, next=str(items[-1].seq) if len(happened) > limit else None, total=counted)

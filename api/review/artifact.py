@@ -20,7 +20,7 @@ from api.review.making import Difference, Making, differences, making_of
 from api.review.media import Shown
 from api.review.queue import artifact_url
 from api.review.rendering import page
-from db import artifacts, decision_history, notes, output_sets
+from db import artifacts, decision_history, notes, output_sets, takes
 from db.models import Artifact, Rendition, StepRun, Take
 
 router = APIRouter(route_class=PageRoute)
@@ -106,14 +106,13 @@ async def _gathered(
     renditions = await queries.renditions(
         session, list({row.id for row in (*own[:_MAX_STRIP], *members, *inputs, artifact)})
     )
-    takes = await queries.takes(session, step.id)
     older = next((row for row in own if (row.version or 0) < (artifact.version or 0)), None)
     request = await asked.pending_request(session, artifact, step)
     form = await asked.form_of(session, step, request, made) if request is not None else None
     previous, following = (
         await queries.neighbours(session, actor, filters, request) if request is not None else (None, None)
     )
-    take = takes.get(artifact.take)
+    take = (await takes.of_step(session, step.id)).get(artifact.take)
     return {
         "chain": await queries.chain_name(session, step.chain_id) if actor.may_see(step.chain_id) else None,
         "shown": media.shown(artifact, renditions[artifact.id]),

@@ -15,7 +15,7 @@ from api.review.media import Shown
 from api.review.picture import Told
 from api.review.rendering import page
 from contracts.chain import SETTLED
-from db import chains, steps
+from db import attempts, chains, steps
 from db.models import Attempt, Chain, StepRun
 
 router = APIRouter(route_class=PageRoute)
@@ -87,14 +87,14 @@ async def show_chain(
     async with house.database.read() as session:
         chain = await queries.chain(session, actor, chain_id)
         runs = await steps.for_chain(session, chain.id)
-        attempts = await queries.newest_attempts(session, chain.id)
+        newest = await attempts.newest_of_chain(session, chain.id)
         latest = await queries.artifacts_by_id(
             session, [run.latest_artifact_id for run in runs if run.latest_artifact_id]
         )
         made = await queries.renditions(session, list(latest))
         frame = await queries.frame(session, actor)
     shown = {id: media.shown(artifact, made[id]) for id, artifact in latest.items()}
-    rows = [_row(run, attempts.get(run.id), shown.get(run.latest_artifact_id or ""), chain) for run in runs]
+    rows = [_row(run, newest.get(run.id), shown.get(run.latest_artifact_id or ""), chain) for run in runs]
     return page(
         "chain",
         frame,

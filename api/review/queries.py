@@ -16,14 +16,12 @@ from contracts.failures import ComfychainError, FailureCategory
 from db.models import (
     ApprovalRequest,
     Artifact,
-    Attempt,
     AuditEvent,
     Chain,
     ChainLabel,
     OutputSetMember,
     Rendition,
     StepRun,
-    Take,
 )
 from db.pages import Page, checked_limit, encode_cursor, newer_than, older_than, page_of
 
@@ -177,23 +175,6 @@ async def chain(session: AsyncSession, actor: Actor, chain_id: str) -> Chain:
     return found
 
 
-async def newest_attempts(session: AsyncSession, chain_id: str) -> dict[str, Attempt]:
-    """The newest attempt of each step run of a chain, by the step run's id."""
-    newest = (
-        select(Attempt.workflow_id, func.max(Attempt.number).label("number"))
-        .join(StepRun, StepRun.id == Attempt.workflow_id)
-        .where(StepRun.chain_id == chain_id)
-        .group_by(Attempt.workflow_id)
-        .subquery()
-    )
-    rows = await session.scalars(
-        select(Attempt).join(
-            newest, and_(Attempt.workflow_id == newest.c.workflow_id, Attempt.number == newest.c.number)
-        )
-    )
-    return {attempt.workflow_id: attempt for attempt in rows}
-
-
 async def artifacts_by_id(session: AsyncSession, ids: Sequence[str]) -> dict[str, Artifact]:
     """Those of the artifacts that exist and were not deleted."""
     if not ids:
@@ -221,11 +202,6 @@ async def siblings(session: AsyncSession, step_run_id: str, limit: int = 200) ->
             .limit(limit)
         )
     )
-
-
-async def takes(session: AsyncSession, step_run_id: str) -> dict[int, Take]:
-    rows = await session.scalars(select(Take).where(Take.workflow_id == step_run_id))
-    return {take.take: take for take in rows}
 
 
 async def chain_name(session: AsyncSession, chain_id: str | None) -> Chain | None:

@@ -6,16 +6,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from api.review import queries, words
 from api.review.asking import House, Insider
 from api.review.errors import PageRoute
 from api.review.rendering import page
-from db import servers
-from db.models import Attempt, Server
+from db import attempts, servers
+from db.models import Server
 
 router = APIRouter(route_class=PageRoute)
 
@@ -45,18 +43,9 @@ class Card:
 async def show_servers(actor: Insider, house: House) -> Response:
     async with house.database.read() as session:
         known = await servers.list_servers(session)
-        held = await _held(session)
+        held = await attempts.reservations(session)
         frame = await queries.frame(session, actor)
     return page("servers", frame, servers=[_card(server, held.get(server.name, 0)) for server in known])
-
-
-async def _held(session: AsyncSession) -> dict[str, int]:
-    rows = await session.execute(
-        select(Attempt.server_name, func.count())
-        .where(Attempt.state == "open", Attempt.expires_at.is_not(None))
-        .group_by(Attempt.server_name)
-    )
-    return {name: count for name, count in rows if name is not None}
 
 
 def _card(server: Server, held: int) -> Card:
