@@ -55,6 +55,8 @@ class ApiOptions:
 
 @dataclass(frozen=True)
 class Backend:
+    """What the routes work with; opened and closed by whoever serves the API."""
+
     database: Database
     store: Store
     temporal: Callable[[], Awaitable[Client]]

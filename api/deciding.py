@@ -94,8 +94,7 @@ async def _check_named(session: AsyncSession, actor: Actor, wanted: Decide) -> N
         raise ComfychainError(
             FailureCategory.INVALID_INPUT, "the verdict names no artifact", hint="give artifact_id"
         )
-    for artifact_id in named[:1]:
-        await found(session, actor, artifact_id)
+    await found(session, actor, named[0])
 
 
 def _as_input(wanted: Decide, actor: Actor) -> DecisionInput:

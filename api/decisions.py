@@ -131,7 +131,7 @@ async def make_decisions(
 @router.get("/decisions")
 async def list_decisions(
     house: House,
-    actor: Reader,
+    _actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted_decisions)],
     limit: Limit = 50,
     after: str | None = None,
@@ -156,7 +156,7 @@ async def list_decisions(
 )
 async def export_decisions(
     house: House,
-    actor: Reader,
+    _actor: Reader,
     wanted: Annotated[Wanted, Depends(wanted_decisions)],
     format: decision_export.Format = "jsonl",
 ) -> StreamingResponse:
@@ -169,7 +169,7 @@ async def export_decisions(
 
 
 @router.get("/decisions/{decision_id}")
-async def show_decision(decision_id: str, house: House, actor: Reader) -> DecisionAccount:
+async def show_decision(decision_id: str, house: House, _actor: Reader) -> DecisionAccount:
     """One decision with its files, notes and the audit trail of its step."""
     async with house.database.read() as session:
         decided = await decision_history.get(session, decision_id)

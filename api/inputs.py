@@ -32,7 +32,7 @@ _QUOTA_WINDOW = timedelta(days=1)
     openapi_extra=uploads.form_schema(),
     responses={200: {"model": InputDetail, "description": "The same bytes were there already"}},
 )
-async def upload_input(request: Request, house: House, actor: Writer, response: Response) -> InputDetail:
+async def upload_input(request: Request, house: House, _actor: Writer, response: Response) -> InputDetail:
     """Store a file for runs; the same bytes are kept once."""
     max_bytes = min(house.options.upload_max_bytes, await _left_bytes(house))
     async with uploads.received(request, house.store, max_bytes=max_bytes) as upload:
@@ -42,7 +42,7 @@ async def upload_input(request: Request, house: House, actor: Writer, response: 
 
 
 @router.get("/inputs/{input_id}")
-async def show_input(input_id: str, house: House, actor: Reader) -> InputDetail:
+async def show_input(input_id: str, house: House, _actor: Reader) -> InputDetail:
     return _detail(await _found(house, input_id))
 
 
@@ -51,7 +51,7 @@ async def show_input(input_id: str, house: House, actor: Reader) -> InputDetail:
     response_class=Response,
     responses={**downloads.RESPONSES, 416: {"description": "There are no such bytes, or several ranges"}},
 )
-async def download_input(input_id: str, request: Request, house: House, actor: Reader) -> Response:
+async def download_input(input_id: str, request: Request, house: House, _actor: Reader) -> Response:
     """The bytes, as ``/artifacts/{artifact_id}/download`` sends them."""
     row = await _found(house, input_id)
     file = Sendable(key=row.key, sha256=row.sha256, filename=row.filename, extension=row.extension)

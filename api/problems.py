@@ -65,6 +65,7 @@ _CODE_BY_STATUS = {
 
 
 def problem_of(error: ComfychainError) -> ProblemDetail:
+    """The error as it is told to whoever asked."""
     return _problem(error.category, error.message, hint=error.hint, details=error.details)
 
 

@@ -62,7 +62,7 @@ async def create_webhook(
 
 @router.get("")
 async def list_webhooks(
-    actor: Admin, house: House, limit: Limit = 50, after: After = None
+    _actor: Admin, house: House, limit: Limit = 50, after: After = None
 ) -> Page[WebhookDetail]:
     """The oldest first, without their secrets."""
     async with house.database.read() as session:
@@ -71,7 +71,7 @@ async def list_webhooks(
 
 
 @router.get("/{webhook_id}")
-async def show_webhook(webhook_id: str, actor: Admin, house: House) -> WebhookDetail:
+async def show_webhook(webhook_id: str, _actor: Admin, house: House) -> WebhookDetail:
     async with house.database.read() as session:
         return WebhookDetail.model_validate(await webhooks.get(session, webhook_id))
 
@@ -86,7 +86,7 @@ async def delete_webhook(webhook_id: str, actor: Admin, house: House) -> None:
 @router.get("/{webhook_id}/deliveries")
 async def list_deliveries(
     webhook_id: str,
-    actor: Admin,
+    _actor: Admin,
     house: House,
     state: DeliveryState | None = None,
     limit: Limit = 50,

@@ -22,6 +22,8 @@ class Link:
 
 @dataclass(frozen=True)
 class Actor:
+    """Who asks: ``name`` is what is recorded; ``link`` is the one thing that a reviewer link opens."""
+
     name: str
     scopes: frozenset[Scope]
     link: Link | None = None

@@ -33,4 +33,5 @@ class Require:
 
 
 def require(scope: Scope, *, links: bool = False) -> Require:
+    """The dependency of a route that takes ``scope``; with ``links`` it is open to reviewer links, too."""
     return Require(scope, links=links)

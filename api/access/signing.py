@@ -24,6 +24,7 @@ class Named:
 
 
 def session_cookie(secret: bytes, named: Named) -> str:
+    """What ``read_session`` reads; it says who, and holds no token."""
     return _sessions(secret).dumps([named.kind, named.id])
 
 
@@ -37,6 +38,7 @@ def read_session(secret: bytes, cookie: str) -> Named | None:
 
 
 def link_token(secret: bytes, link_id: str) -> str:
+    """The last part of a reviewer link, which ``read_link`` reads; when it expires, its row knows."""
     return LINK_PREFIX + _links(secret).dumps(link_id)
 
 

@@ -11,9 +11,6 @@ from api.review.making import Making
 from db import decisions, output_sets
 from db.models import ApprovalRequest, Artifact, StepRun
 
-#: The words of ``DecisionInput.seed`` that a form offers, beside a number.
-SEED_MODES = ("keep", "new", "increment")
-
 _REJECTION_WORDS = {
     "stop": "A rejection ends the step, and what depends on it.",
     "skip": "A rejection skips the step.",
