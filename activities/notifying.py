@@ -151,6 +151,9 @@ class Notifier:
             status, error = refusal.status, str(refusal)
         except ComfychainError as failure:
             error = str(failure)
+        except Exception as defect:  # without a word in the log it would be tried each minute, and for ever
+            logger.exception("delivery %s: a defect", delivery.id)
+            error = f"it could not be sent: {type(defect).__name__}"
         try:
             await self._write_down(delivery, status, error)
         except ComfychainError as failure:

@@ -375,6 +375,24 @@ async def test_mail_that_is_not_taken_is_tried_again(sqlite_database: Database) 
     assert "does not take the mail" in str(failed.last_error)
 
 
+async def test_what_nobody_foresaw_is_a_failed_try_like_any_other(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unforeseen(*_: object) -> None:
+        "pässword".encode("ascii")  # as smtplib does, in no exception of its own
+
+    monkeypatch.setattr(MailServer, "_send", unforeseen)
+    await subscribe(sqlite_database, "mailto:reviewer@example.com", kind="smtp")
+    await close(sqlite_database, await open_chain(sqlite_database))
+    notifying = notifier(sqlite_database, mail=MailServer("127.0.0.1", 25, "comfychain@example.com"))
+    await tell_all(notifying)
+    assert await notifying.deliver() == 1
+    (failed,) = await logged(sqlite_database)
+    assert (failed.state, failed.tries, failed.lease_owner) == ("pending", 1, None)
+    assert failed.last_error == "it could not be sent: UnicodeEncodeError"
+    assert failed.next_try_at > datetime.now(UTC)
+
+
 async def test_without_a_mail_server_the_log_says_what_is_missing(sqlite_database: Database) -> None:
     await subscribe(sqlite_database, "mailto:reviewer@example.com", kind="smtp")
     await close(sqlite_database, await open_chain(sqlite_database))
