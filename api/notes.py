@@ -63,7 +63,7 @@ async def reopen_note(note_id: str, house: House, actor: Reviewer) -> NoteDetail
 
 
 async def notes_on(session: AsyncSession, actor: Actor, artifact_id: str) -> list[NoteDetail]:
-    """As ``list_notes`` answers them, also for the pages. Raises ``ComfychainError`` (not_found)."""
+    """As ``list_notes`` answers them. Raises ``ComfychainError`` (not_found)."""
     artifact, step = await found(session, actor, artifact_id)
     return [
         *(
