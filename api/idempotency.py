@@ -30,6 +30,8 @@ HEADER = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 
 _MAX_KEY = 200
+#: A longer path is known by its hash: PostgreSQL's index takes some 2,700 bytes of key, actor and route.
+_MAX_PATH_BYTES = 500
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 #: Beside every success, these are as final; anything else may be otherwise next time, and is done again.
 _FINAL = frozenset({404, 409, 422})
@@ -78,7 +80,7 @@ class Idempotency:
                 request.scope, request.receive, send
             )  # which refuses it, as it does without a key
             return None
-        path = request.url.path.removeprefix(self._prefix)
+        path = _short(request.url.path.removeprefix(self._prefix))
         named = (key, f"{actor.name}{_credential(request)}", f"{request.method} {path}")
         house = backend(request)
         async with house.database.write() as session:
@@ -235,6 +237,11 @@ def _check_key(key: str) -> None:
             f"an Idempotency-Key is 1 to {_MAX_KEY} printable ASCII characters",
             hint="such as a UUID",
         )
+
+
+def _short(path: str) -> str:
+    spelled = path.encode()
+    return path if len(spelled) <= _MAX_PATH_BYTES else f"#{hashlib.sha256(spelled).hexdigest()}"
 
 
 def _credential(request: Request) -> str:

@@ -1,6 +1,8 @@
 """Idempotency keys: the same write again is answered, not done again."""
 
 import asyncio
+import secrets
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +11,8 @@ from sqlalchemy import func, select, update
 
 from db.idempotency import ABANDONED, KEPT
 from db.models import Artifact, AuditEvent, IdempotencyKey, Note
-from tests.api.gallery import API, Gallery, png
+from db.session import Database
+from tests.api.gallery import API, Gallery, open_gallery, png
 
 
 async def post(gallery: Gallery, path: str, key: str = "k1", **options: Any) -> httpx.Response:
@@ -53,6 +56,18 @@ async def test_a_key_counts_for_one_route_and_one_actor(gallery: Gallery) -> Non
     )
     assert answer.json()["author"] == "bob"
     assert await count(gallery, Note.id) == 2
+
+
+async def test_a_path_may_be_longer_than_an_index_takes(postgres_database: Database, tmp_path: Path) -> None:
+    async with open_gallery(postgres_database, tmp_path) as gallery:
+        long = secrets.token_urlsafe(6_000)
+        for id in (long, f"{long}x"):
+            answer = await post(gallery, f"{API}/notes/{id}/resolve")
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+            assert id in answer.json()["detail"]
+            assert "idempotency-replayed" not in answer.headers
+        again = await post(gallery, f"{API}/notes/{long}/resolve")
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (404, "true")
 
 
 async def test_an_upload_sent_again_is_known_by_what_it_holds(gallery: Gallery) -> None:
