@@ -424,7 +424,7 @@ class StartChain(Command):
     chain: str | None = None
     definition: dict[str, Any] | str | None = None
     graphs: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Parameters = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
     paused: bool = False
     workflow_id: str | None = Field(default=None, min_length=1, max_length=200)

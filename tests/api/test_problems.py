@@ -92,6 +92,19 @@ async def test_a_body_that_is_no_json_is_a_problem_and_no_defect(gallery: Galler
     problem(response, 422, "invalid_input")
 
 
+@pytest.mark.parametrize("value", ["NaN", "[1e400]", r'{"a": "\ud800"}'])
+async def test_a_parameter_that_no_database_keeps_is_refused_before_its_chain_starts(
+    gallery: Gallery, value: str
+) -> None:
+    response = await gallery.client.post(
+        f"{API}/chains",
+        content=f'{{"chain": "any", "parameters": {{"x": {value}}}}}',
+        headers={"Content-Type": "application/json"},
+    )
+    problem(response, 422, "invalid_input")
+    assert response.json()["details"]["errors"][0]["place"] == ["body", "parameters"]
+
+
 async def test_a_body_that_is_too_large_is_refused_before_and_while_it_comes(gallery: Gallery) -> None:
     limit = ApiOptions().upload_max_bytes
     announced = await gallery.client.post(
