@@ -7,6 +7,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
+from activities.bustle import Bustle
 from activities.capturing import capture
 from activities.choosing import NoServerFree
 from activities.errors import to_application_error, translated
@@ -55,10 +56,13 @@ _ENDS: dict[FailureCategory, AttemptEnd] = {
 
 
 class Rendering:
-    def __init__(self, database: Database, store: Store, servers: Servers, temporal: Client) -> None:
+    def __init__(
+        self, database: Database, store: Store, servers: Servers, temporal: Client, bustle: Bustle
+    ) -> None:
         self._database = database
         self._store = store
         self._temporal = temporal
+        self._bustle = bustle
         self._placing = Placing(database, servers)
 
     @activity.defn(name=Activity.RENDER)
@@ -68,6 +72,7 @@ class Rendering:
 
         A failure closes the attempt; whether Temporal tries again is decided by the step's ``retry``.
         """
+        self._bustle.stir()
         async with self._database.read() as session:
             run = await steps.get(session, message.step_run_id)
             # In its first try nobody can have captured the take before; ``place`` would notice all the same.
@@ -97,6 +102,7 @@ class Rendering:
             raise await self._failed(run, step, message.take, placed, error) from None
         finally:
             self._placing.freed()
+            self._bustle.stir()
 
     async def _place(self, run: StepRun, take: int, seen: Seen, pulse: Pulse) -> Placed:
         """Wait in line for a server, beating: an activity that waits is alive."""

@@ -36,7 +36,8 @@ Handle = WorkflowHandle[Any, Any]
 @dataclass(frozen=True)
 class Kind:
     """One way to wait. ``start`` returns once it has started, ``waits`` tells whether it waits already,
-    ``release`` sends the one signal after which it ends."""
+    ``release`` sends the one signal after which it ends, ``rests`` returns once nothing is made in the
+    background any more."""
 
     temporal: TemporalServer
     worker: Child
@@ -44,6 +45,7 @@ class Kind:
     start: Callable[[], Awaitable[Handle]]
     waits: Callable[[Handle], Awaitable[bool]]
     release: Callable[[Handle], Awaitable[None]]
+    rests: Callable[[], Awaitable[None]]
 
     def memory_bytes(self) -> int:
         return rss_bytes(self.worker.pid) + rss_bytes(self.temporal.pid)
@@ -84,10 +86,12 @@ async def measure(folder: Path, *, quick: bool) -> list[Result]:
         for kind in (ours, bare):
             for handle in await kind.park(_AT_ONCE):
                 await kind.end(handle)
+        await ours.rests()
         await asyncio.sleep(calm_seconds)
         before = {kind: kind.memory_bytes() for kind in (ours, bare)}
         idle_before = await _used(ours, idle_seconds)
         handles = {kind: await kind.park(count) for kind in (ours, bare)}
+        await ours.rests()
         await asyncio.sleep(calm_seconds)
         kib = {kind: (kind.memory_bytes() - before[kind]) / count / 1024 for kind in (ours, bare)}
         lengths = await _transitions(ours, handles[ours])
@@ -161,7 +165,9 @@ async def _chains(folder: Path, servers: dict[str, str]) -> AsyncIterator[Kind]:
         async def release(handle: Handle) -> None:
             await handle.signal(Signal.APPROVE, {"step": "frame", "decided_by": "benchmark"})
 
-        yield Kind(rig.temporal, rig.worker, rig.client, lambda: rig.start(waiting()), waits, release)
+        yield Kind(
+            rig.temporal, rig.worker, rig.client, lambda: rig.start(waiting()), waits, release, rig.rests
+        )
 
 
 @asynccontextmanager
@@ -185,4 +191,7 @@ async def _pairs(folder: Path) -> AsyncIterator[Kind]:
         async def release(handle: Handle) -> None:
             await handle.signal(pair.GO)
 
-        yield Kind(temporal, worker, client, start, waits, release)
+        async def rests() -> None:
+            """A bare pair makes nothing."""
+
+        yield Kind(temporal, worker, client, start, waits, release, rests)

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, literal, literal_column, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, exists, literal, literal_column, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from db.models import Artifact, OutputSetMember, Rendition
+from db.models import ApprovalRequest, Artifact, OutputSetMember, Rendition
 from db.pages import encode_cursor, older_than
 from db.statements import insert_for, rows_changed
 
 #: A maker that says nothing for so long is dead.
 LEASE_SECONDS = 60.0
 MAX_TRIES = 3
+#: However busy the workers are, nothing waits longer to be begun.
+PATIENCE = timedelta(minutes=2)
 
 #: Pictures of one slot that are this many are frames, and not variants to choose from.
 SEQUENCE_FRAMES = 8
@@ -143,26 +145,47 @@ async def want_again_all(session: AsyncSession, error: str, now: datetime) -> in
     )
 
 
-async def has_due(session: AsyncSession, kinds: Collection[str], now: datetime) -> bool:
+async def has_due(
+    session: AsyncSession, kinds: Collection[str], now: datetime, *, only_urgent: bool = False
+) -> bool:
     """Whether ``begin`` would find anything: a reader's question, so that an idle worker writes nothing."""
     return (
         await session.scalar(
             select(Rendition.kind)
-            .where(_PENDING, Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
+            .join(Artifact, Artifact.id == Rendition.artifact_id)
+            .where(_due(kinds, now, only_urgent))
             .limit(1)
         )
     ) is not None
 
 
-async def begin(session: AsyncSession, kinds: Collection[str], now: datetime, limit: int = 1) -> list[Wanted]:
+def _due(kinds: Collection[str], now: datetime, only_urgent: bool) -> ColumnElement[bool]:
+    due = and_(_PENDING, Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
+    if not only_urgent:
+        return due
+    is_asked_about = exists().where(
+        ApprovalRequest.workflow_id == Artifact.workflow_id, ApprovalRequest.state == "pending"
+    )
+    return and_(due, or_(is_asked_about, Rendition.next_try_at <= now - PATIENCE))
+
+
+async def begin(
+    session: AsyncSession,
+    kinds: Collection[str],
+    now: datetime,
+    limit: int = 1,
+    *,
+    only_urgent: bool = False,
+) -> list[Wanted]:
     """Take due renditions, those that wait longest first; nobody else gets them until the lease ends.
 
+    Urgent are those of files that people are asked about, and those that have waited for ``PATIENCE``.
     One that has been begun ``MAX_TRIES`` times and never ended, ends here as failed.
     """
     due = (
         select(Rendition, Artifact)
         .join(Artifact, Artifact.id == Rendition.artifact_id)
-        .where(_PENDING, Rendition.next_try_at <= now, Rendition.kind.in_(kinds))
+        .where(_due(kinds, now, only_urgent))
         .order_by(Rendition.next_try_at, Rendition.created_at.desc())
         .limit(limit)
         .with_for_update(of=Rendition, skip_locked=True)

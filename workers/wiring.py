@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from temporalio.client import Client
 
+from activities.bustle import Bustle
 from activities.deciding import Deciding
 from activities.egress import Egress
 from activities.files import Files
@@ -114,7 +115,8 @@ def furnish(resources: Resources, temporal: Client) -> Household:
     database, files, library = resources.database, resources.files, resources.library
     opening = ChainOpening(database, files, library, temporal, SearchAttributes(temporal))
     preparing = Preparing(database, files, library)
-    rendering = Rendering(database, resources.store, resources.servers, temporal)
+    bustle = Bustle()
+    rendering = Rendering(database, resources.store, resources.servers, temporal, bustle)
     stopping = Stopping(database, resources.servers)
     settling = Settling(database, files)
     deciding = Deciding(database, outbox)
@@ -135,7 +137,7 @@ def furnish(resources: Resources, temporal: Client) -> Household:
         ],
         outbox=outbox,
         servers=resources.servers,
-        renditions=Renditions(database, resources.store),
+        renditions=Renditions(database, resources.store, bustle),
         reaping=Reaping(database, resources.store, resources.settings.deletion_grace_seconds),
         notifier=_notifier(resources),
     )

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import select, update
 
+from activities.bustle import Bustle
 from activities.media import films, kinds
 from activities.media.confined import Answer, Limits, run
 from activities.media.probing import NOT_INSTALLED
@@ -22,7 +23,7 @@ from activities.renditions import Renditions
 from contracts.failures import ComfychainError, FailureCategory
 from contracts.media import extension_of, file_type_of
 from db import renditions as rows
-from db.models import Artifact, OutputSetMember, Rendition, StepRun
+from db.models import ApprovalRequest, Artifact, OutputSetMember, Rendition, StepRun
 from db.renditions import Wanted
 from db.session import Database
 from storage.keys import artifact_key
@@ -653,3 +654,24 @@ async def test_a_confined_program_knows_nothing_of_our_surroundings(
     monkeypatch.setenv("COMFYUI_TOKEN", "secret")
     answer = await python("import os; print(sorted(os.environ))", tmp_path)
     assert b"TOKEN" not in answer.out
+
+
+async def test_beside_short_steps_only_what_people_are_asked_about_is_made(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bustle, "calm_seconds", 0.0)
+    asked_run = await studio.run_of()
+    asked = await studio.add(samples.picture(studio.folder / "asked.png"), run=asked_run)
+    other = await studio.add(samples.picture(studio.folder / "other.png"))
+    async with studio.database.write() as session:
+        session.add(
+            ApprovalRequest(id=str(uuid4()), workflow_id=asked_run, take=1, set_sha256="x", policy={})
+        )
+    await studio.work()
+    assert {row.state for row in (await studio.of(asked)).values()} == {"made"}
+    assert {row.state for row in (await studio.of(other)).values()} == {"pending"}
+    async with studio.database.write() as session:
+        waited_for_long = datetime.now(UTC) - rows.PATIENCE
+        await session.execute(update(Rendition).values(next_try_at=waited_for_long))
+    await studio.work()
+    assert {row.state for row in (await studio.of(other)).values()} == {"made"}
