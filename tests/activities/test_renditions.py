@@ -665,7 +665,9 @@ async def test_beside_short_steps_only_what_people_are_asked_about_is_made(
     other = await studio.add(samples.picture(studio.folder / "other.png"))
     async with studio.database.write() as session:
         session.add(
-            ApprovalRequest(id=str(uuid4()), workflow_id=asked_run, take=1, set_sha256="x", policy={})
+            ApprovalRequest(
+                id=str(uuid4()), workflow_id=asked_run, take=1, state="pending", set_sha256="x", policy={}
+            )
         )
     await studio.work()
     assert {row.state for row in (await studio.of(asked)).values()} == {"made"}
