@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.5
 _ERRORS_TOLD = 20
 #: Temporal's own limit. A child with a longer id fails the workflow task, which is retried for ever.
 _MAX_WORKFLOW_ID_BYTES = 1_000
+_MAX_LABEL = 200
 
 
 class ChainOpening:
@@ -125,7 +126,7 @@ class ChainOpening:
                 description=definition.description,
                 definition=loaded.document,
                 parameters=parameters,
-                labels={**definition.labels, **asked.labels},
+                labels=_checked_labels({**definition.labels, **asked.labels}),
                 plan=loaded.plan,
                 settings=settings,
                 started_by=asked.started_by,
@@ -261,3 +262,15 @@ def step_settings(step: StepDefinition, graph_hashes: dict[str, str]) -> dict[st
         **step.model_dump(mode="json", by_alias=True, exclude_defaults=True),
         "graph_sha256": graph_hashes[step.workflow],
     }
+
+
+def _checked_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Raises ``ComfychainError`` (invalid_input) for one that no index of PostgreSQL could hold."""
+    for key, value in labels.items():
+        if len(key) > _MAX_LABEL or len(value) > _MAX_LABEL:
+            raise ComfychainError(
+                FailureCategory.INVALID_INPUT,
+                f"label {key[:40]!r}: a label's key and its value have at most {_MAX_LABEL} characters each",
+                hint="put long texts into the chain's description or its inputs",
+            )
+    return labels

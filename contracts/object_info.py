@@ -81,6 +81,10 @@ def _read(declared: list[Any]) -> DeclaredInput:
 
 
 def _bound(value: Any) -> float | None:
+    """None for a bound beyond what a float holds: it bounds nothing that could be typed."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:
+        return None

@@ -74,8 +74,8 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[str], 
 def read_or_make_secret(path: Path) -> bytes:
     """The bytes that sign cookies and links; of several processes that make it, one wins."""
     if not path.exists():
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_SECRET_BYTES))
             file.flush()

@@ -218,6 +218,13 @@ async def test_text_that_one_step_made_is_a_parameter_of_the_next(house: House) 
     assert (await house.completed(handle))["outputs"]["words"] == "of boats, 007"
 
 
+@pytest.mark.parametrize("labels", [{"k" * 201: "v"}, {"shot": "v" * 201}])
+async def test_a_label_that_no_index_could_hold_is_refused(house: House, labels: dict[str, str]) -> None:
+    error = await house.failure(await house.start(chain(step("make")) | {"labels": labels}))
+    assert error.type == "invalid_input"
+    assert "at most 200 characters" in error.message
+
+
 async def test_labels_of_chain_and_start_are_kept_together(house: House) -> None:
     handle = await house.start(
         chain(step("make"), labels={"project": "film", "shot": "10"}) | {"labels": {"shot": "20"}}
